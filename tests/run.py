@@ -101,7 +101,10 @@ def environment():
     told = dict(os.environ, PYTHONUNBUFFERED="1")
     told.setdefault("POSTERN_WASM", str(ROOT / "target/postern.wasm"))
     told.setdefault("ENVOY_BIN", str(ROOT / "target/tools/envoy"))
-    told.setdefault("CARGO_TERM_COLOR", "always" if sys.stdout.isatty() else "never")
+    if sys.stdout.isatty():
+        told.setdefault("CARGO_TERM_COLOR", "always")
+    else:
+        told.update(CARGO_TERM_COLOR="never", TERM="dumb")
     return told
 
 
