@@ -29,15 +29,18 @@ def _die_with(parent):
 
 
 class Child:
-    """One running process. `name` is used in messages, `log` is where its output goes (None: nowhere)."""
+    """One running process. `name` is used in messages, `log` is where its output goes (None: nowhere).
 
-    def __init__(self, name, args, log=None, env=None, first_line=False):
+    `first_line`: its standard output is read here. `keep_stdin`: its standard input stays open until it is stopped.
+    """
+
+    def __init__(self, name, args, log=None, env=None, first_line=False, keep_stdin=False):
         self.name, self.log = name, log
         self._log_file = open(log, "ab") if log else None
         output = self._log_file or subprocess.DEVNULL
         self.process = subprocess.Popen(
             [str(a) for a in args],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if keep_stdin else subprocess.DEVNULL,
             stdout=subprocess.PIPE if first_line else output,
             stderr=output,
             env={**os.environ, **(env or {})},
@@ -81,7 +84,7 @@ class Child:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-        for stream in (self.process.stdout, self._log_file):
+        for stream in (self.process.stdin, self.process.stdout, self._log_file):
             if stream:
                 stream.close()
 
