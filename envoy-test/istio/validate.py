@@ -5,7 +5,7 @@ Every CEL rule of the schema has a counterpart in RULES; a rule without one is a
 Not decided here: whether the policy in `pluginConfig` is a good one. The module says that when it loads it.
 
 A check that accepts everything proves nothing, so the resource is also broken in known ways and each must be refused.
-Needs the Python packages pyyaml and jsonschema. Last line: `N passed, N failed`.
+Needs the Python packages pyyaml and jsonschema. The last line has the form of cargo's `test result:` line.
 """
 
 import argparse
@@ -137,7 +137,7 @@ def main():
                 found = faults(twin)
                 print(f'{"ok  " if found else "FAIL"} {path.name}: refused with {what} ({why})')
                 passed, failed = passed + bool(found), failed + (not found)
-    print(f"{passed} passed, {failed} failed")
+    print(f'test result: {"FAILED" if failed else "ok"}. {passed} passed; {failed} failed; 0 ignored')
     return 1 if failed else 0
 
 
