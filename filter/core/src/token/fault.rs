@@ -1,0 +1,151 @@
+//! Why a token is not accepted: a closed list, each with a stable code and a sentence for the caller.
+//!
+//! Decided here: how much a fault tells. Nothing of the token is in it, so it can go into logs, records and
+//! `error_description` (RFC 6750 section 3: no quotes, no backslashes, ASCII).
+//! Not decided here: the HTTP status and form of the refusal.
+
+use std::fmt;
+
+/// Why a token is not accepted. Holds no piece of the token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenFault {
+    /// Not a JWS in compact form; says which part.
+    Malformed(&'static str),
+    /// Longer than [`super::MAX_TOKEN_BYTES`].
+    TooLong,
+    /// The JOSE header says something that we refuse; says what.
+    HeaderRefused(&'static str),
+    /// An algorithm that does not exist here, that the issuer does not use, or that the named key is not for.
+    AlgorithmRefused,
+    /// No `iss`.
+    IssuerMissing,
+    /// No issuer of the policy has this `iss`.
+    IssuerUnknown,
+    /// The issuer has no key of this id.
+    KeyUnknown,
+    /// No key id in the header, and more than one key of the issuer fits.
+    KeyAmbiguous,
+    /// The signature is not one of this key over these bytes.
+    SignatureInvalid,
+    /// For another audience.
+    AudienceWrong,
+    /// A claim that must be there is not.
+    ClaimMissing(Claim),
+    /// A claim is there, and is not what it must be.
+    ClaimInvalid(Claim),
+    /// `exp` is over.
+    Expired,
+    /// `nbf` is not yet.
+    NotYetValid,
+    /// `iat` lies in the future.
+    IssuedInFuture,
+    /// Valid for longer than the issuer may say.
+    LifetimeTooLong,
+}
+
+/// A claim that we read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// `iss`
+    Issuer,
+    /// `aud`
+    Audience,
+    /// `exp`
+    Expiry,
+    /// `nbf`
+    NotBefore,
+    /// `iat`
+    IssuedAt,
+    /// The claim that the policy names as subject.
+    Subject,
+    /// The claim that the policy names as tenant.
+    Tenant,
+    /// A claim that the policy names for scopes.
+    Scopes,
+    /// A claim that the policy names for roles.
+    Roles,
+    /// A claim that the policy names for groups.
+    Groups,
+}
+
+impl TokenFault {
+    /// The stable code for records, metrics and tests.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            TokenFault::Malformed(_) => "token_malformed",
+            TokenFault::TooLong => "token_too_long",
+            TokenFault::HeaderRefused(_) => "token_header_refused",
+            TokenFault::AlgorithmRefused => "token_algorithm_refused",
+            TokenFault::IssuerMissing => "token_issuer_missing",
+            TokenFault::IssuerUnknown => "token_issuer_unknown",
+            TokenFault::KeyUnknown => "token_key_unknown",
+            TokenFault::KeyAmbiguous => "token_key_ambiguous",
+            TokenFault::SignatureInvalid => "token_signature_invalid",
+            TokenFault::AudienceWrong => "token_audience_wrong",
+            TokenFault::ClaimMissing(_) => "token_claim_missing",
+            TokenFault::ClaimInvalid(_) => "token_claim_invalid",
+            TokenFault::Expired => "token_expired",
+            TokenFault::NotYetValid => "token_not_yet_valid",
+            TokenFault::IssuedInFuture => "token_issued_in_future",
+            TokenFault::LifetimeTooLong => "token_lifetime_too_long",
+        }
+    }
+}
+
+impl fmt::Display for TokenFault {
+    /// One sentence, fit for `error_description`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TokenFault::Malformed(what) => write!(f, "The token is malformed: {what}."),
+            TokenFault::TooLong => f.write_str("The token is too long."),
+            TokenFault::HeaderRefused(what) => {
+                write!(f, "The header of the token is refused: {what}.")
+            }
+            TokenFault::AlgorithmRefused => {
+                f.write_str("The signature algorithm of the token is not allowed.")
+            }
+            TokenFault::IssuerMissing => f.write_str("The token names no issuer."),
+            TokenFault::IssuerUnknown => f.write_str("The issuer of the token is not trusted."),
+            TokenFault::KeyUnknown => f.write_str("The issuer has no such signing key."),
+            TokenFault::KeyAmbiguous => {
+                f.write_str("The token names no key and the issuer has several that fit.")
+            }
+            TokenFault::SignatureInvalid => f.write_str("The signature of the token is not valid."),
+            TokenFault::AudienceWrong => f.write_str("The token is for another audience."),
+            TokenFault::ClaimMissing(claim) => {
+                write!(f, "The token has no {} claim.", claim.name())
+            }
+            TokenFault::ClaimInvalid(claim) => {
+                write!(f, "The {} claim of the token is not valid.", claim.name())
+            }
+            TokenFault::Expired => f.write_str("The token has expired."),
+            TokenFault::NotYetValid => f.write_str("The token is not valid yet."),
+            TokenFault::IssuedInFuture => f.write_str("The token was issued in the future."),
+            TokenFault::LifetimeTooLong => {
+                f.write_str("The token is valid for longer than allowed.")
+            }
+        }
+    }
+}
+
+impl std::error::Error for TokenFault {}
+
+impl Claim {
+    /// `exp` and kin by their registered name, what the policy places by its role.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Claim::Issuer => "iss",
+            Claim::Audience => "aud",
+            Claim::Expiry => "exp",
+            Claim::NotBefore => "nbf",
+            Claim::IssuedAt => "iat",
+            Claim::Subject => "subject",
+            Claim::Tenant => "tenant",
+            Claim::Scopes => "scopes",
+            Claim::Roles => "roles",
+            Claim::Groups => "groups",
+        }
+    }
+}
