@@ -14,7 +14,7 @@ mod tests;
 pub use judge::Failure;
 pub use load::{LoadFault, load_all};
 pub use model::{
-    Chunks, Framing, Leave, Mode, Policy, Protocol, Scenario, Splits, Upstream, UpstreamLeave,
+    Chunks, End, Framing, Leave, Mode, Policy, Protocol, Scenario, Splits, Upstream, UpstreamLeave,
 };
 pub use observed::{Answer, Forwarded, Headers, Observed};
 pub use request::Request;

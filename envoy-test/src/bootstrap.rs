@@ -1,0 +1,245 @@
+//! The gateway's configuration, as the JSON that Envoy reads.
+//!
+//! Decided here: what a deployment of the module looks like in each head-hold mode, and how a test reaches and
+//! observes it. Not here: the policy, and how the process is run. Everything listens on loopback, on free ports.
+//!
+//! A case is told apart by the loopback address that its client binds, never by anything in its request, so
+//! what goes through the gateway is what the scenario says and nothing else: the address stands in the access
+//! log, and the cluster sends it ahead of each upstream connection (PROXY protocol).
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use postern_tests::scenario::{Mode, gateway};
+use serde_json::{Map, Value, json};
+
+/// The name of the plugin in the logs.
+pub const PLUGIN: &str = "postern";
+/// Where the HTTP filter's configuration comes from.
+#[derive(Debug, Clone)]
+pub enum Filter {
+    /// No module at all: the bare gateway.
+    Absent,
+    /// In the listener, the module as a file.
+    Inline {
+        /// The module.
+        module: PathBuf,
+        /// The policy as JSON text.
+        policy: String,
+    },
+    /// Through extension config discovery: the named resource in a file that may change while Envoy runs.
+    Discovered {
+        /// The resource's name; also the filter's.
+        resource: String,
+        /// A file that holds a `DiscoveryResponse`.
+        file: PathBuf,
+    },
+}
+
+/// One deployment.
+#[derive(Debug, Clone)]
+pub struct Deployment {
+    /// How the gateway holds the head.
+    pub mode: Mode,
+    /// The module and its policy.
+    pub filter: Filter,
+    /// The HTTP/1.1 upstream.
+    pub upstream_h1: SocketAddr,
+    /// The HTTP/2 upstream (prior knowledge).
+    pub upstream_h2: SocketAddr,
+}
+
+impl Deployment {
+    /// The bootstrap. The access log goes to `access_log`, one JSON object a line.
+    #[must_use]
+    pub fn bootstrap(&self, access_log: &Path) -> Value {
+        json!({
+            "admin": { "address": loopback(0) },
+            "static_resources": {
+                "listeners": [
+                    self.listener("to_h1", access_log),
+                    self.listener("to_h2", access_log),
+                ],
+                "clusters": [
+                    cluster("to_h1", self.upstream_h1, json!({
+                        "http_protocol_options": { "enable_trailers": true },
+                    })),
+                    cluster("to_h2", self.upstream_h2, json!({ "http2_protocol_options": {} })),
+                ],
+            },
+        })
+    }
+
+    fn listener(&self, name: &str, access_log: &Path) -> Value {
+        json!({
+            "name": name,
+            "address": loopback(0),
+            "filter_chains": [{ "filters": [{
+                "name": "envoy.filters.network.http_connection_manager",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+                    "stat_prefix": name,
+                    "codec_type": "AUTO",
+                    "http_protocol_options": { "enable_trailers": true },
+                    // Without this the gateway answers an upgrade itself, and what the module says is not seen.
+                    "upgrade_configs": [{ "upgrade_type": "websocket" }],
+                    "access_log": [access_log_json(access_log)],
+                    "http_filters": self.http_filters(),
+                    "route_config": self.routes(name),
+                },
+            }]}],
+        })
+    }
+
+    fn http_filters(&self) -> Vec<Value> {
+        let mut filters = Vec::new();
+        match &self.filter {
+            Filter::Absent => {}
+            Filter::Inline { module, policy } => filters.push(json!({
+                "name": "postern",
+                "typed_config": wasm_filter(PLUGIN, PLUGIN, module, policy, self.mode),
+            })),
+            Filter::Discovered { resource, file } => filters.push(json!({
+                "name": resource,
+                "config_discovery": {
+                    "config_source": {
+                        "path_config_source": { "path": file },
+                        "resource_api_version": "V3",
+                        "initial_fetch_timeout": "0s",
+                    },
+                    "type_urls": [WASM_TYPE],
+                },
+            })),
+        }
+        if self.mode == Mode::Buffer {
+            filters.push(json!({
+                "name": "envoy.filters.http.buffer",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer",
+                    "max_request_bytes": gateway::BUFFER_FILTER_MAX,
+                },
+            }));
+        }
+        filters.push(json!({
+            "name": "envoy.filters.http.router",
+            "typed_config": { "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router" },
+        }));
+        filters
+    }
+
+    fn routes(&self, cluster: &str) -> Value {
+        // Once the head has left the module, only the router can still add what the body said.
+        let added: Vec<Value> = match self.mode {
+            Mode::Flag | Mode::None => Vec::new(),
+            Mode::Buffer => gateway::ADDED
+                .iter()
+                .map(|(header, state)| {
+                    json!({
+                        "header": { "key": header, "value": format!("%FILTER_STATE({state}:PLAIN)%") },
+                        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+                    })
+                })
+                .collect(),
+        };
+        json!({
+            "name": "all",
+            "virtual_hosts": [{
+                "name": "all",
+                "domains": ["*"],
+                "request_headers_to_add": added,
+                "routes": [{ "match": { "prefix": "/" }, "route": { "cluster": cluster, "timeout": "60s" } }],
+            }],
+        })
+    }
+}
+
+/// The type of the wasm filter's configuration.
+pub const WASM_TYPE: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
+
+/// The configuration of the wasm filter: plugin `name`, `root_id`, the module as a file, the policy as text.
+#[must_use]
+pub fn wasm_filter(name: &str, root_id: &str, module: &Path, policy: &str, mode: Mode) -> Value {
+    let mut config = json!({
+        "name": name,
+        "root_id": root_id,
+        "failure_policy": "FAIL_RELOAD",
+        "configuration": { "@type": "type.googleapis.com/google.protobuf.StringValue", "value": policy },
+        "vm_config": {
+            "runtime": "envoy.wasm.runtime.v8",
+            "code": { "local": { "filename": module } },
+            "environment_variables": { "key_values": environment() },
+        },
+    });
+    if mode == Mode::Flag
+        && let Some(config) = config.as_object_mut()
+    {
+        config.insert("allow_on_headers_stop_iteration".into(), true.into());
+    }
+    json!({ "@type": WASM_TYPE, "config": config })
+}
+
+fn environment() -> Map<String, Value> {
+    gateway::ENVIRONMENT
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).into()))
+        .collect()
+}
+
+fn access_log_json(path: &Path) -> Value {
+    json!({
+        "name": "envoy.access_loggers.file",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
+            "path": path,
+            "log_format": { "json_format": {
+                "client": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%",
+                "protocol": "%PROTOCOL%",
+                "status": "%RESPONSE_CODE%",
+                "details": "%RESPONSE_CODE_DETAILS%",
+                "flags": "%RESPONSE_FLAGS%",
+                "received": "%BYTES_RECEIVED%",
+                "sent": "%BYTES_SENT%",
+                "record": "%FILTER_STATE(wasm.postern.record:PLAIN)%",
+            } },
+        },
+    })
+}
+
+fn cluster(name: &str, upstream: SocketAddr, protocol: Value) -> Value {
+    json!({
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "5s",
+        "load_assignment": { "cluster_name": name, "endpoints": [{ "lb_endpoints": [
+            { "endpoint": { "address": address(upstream) } },
+        ] }] },
+        "circuit_breakers": { "thresholds": [{
+            "max_connections": 100_000, "max_pending_requests": 100_000, "max_requests": 100_000,
+        }] },
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "explicit_http_config": protocol,
+            },
+        },
+        "transport_socket": {
+            "name": "envoy.transport_sockets.upstream_proxy_protocol",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport",
+                "config": { "version": "V1" },
+                "transport_socket": {
+                    "name": "envoy.transport_sockets.raw_buffer",
+                    "typed_config": { "@type": "type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer" },
+                },
+            },
+        },
+    })
+}
+
+fn loopback(port: u16) -> Value {
+    address(SocketAddr::from(([127, 0, 0, 1], port)))
+}
+
+fn address(address: SocketAddr) -> Value {
+    json!({ "socket_address": { "address": address.ip().to_string(), "port_value": address.port() } })
+}
