@@ -201,10 +201,10 @@ def refused_call(issuer):
         Call("deny wins over allow (gpt-3*)", (*FORBIDDEN, "denied"), lambda c: _chat(c, t(), "gpt-3.5-turbo"), "refuse",
              upstream=False, rule="no-legacy"),
         Call("operation unknown to the route", ("NotFoundError", 404, "operation_unknown"), lambda c: c.sdk(
-            lambda: c.openai(t()).moderations.create(input=c.prompt())), "refuse", upstream=False),
+            lambda: c.openai(t()).moderations.create(input=c.prompt())), "refuse", upstream=False, subject=None),
         Call("path outside every route", ("", 404, "route_unknown"), lambda c: c.raw("GET", "/admin"), "refuse", upstream=False, subject=None),
         Call("GET where only POST is", ("", 405, "method_not_allowed"), lambda c: c.raw(
-            "GET", "/v1/chat/completions", headers=[("authorization", f"Bearer {t()}")]), "refuse", upstream=False),
+            "GET", "/v1/chat/completions", headers=[("authorization", f"Bearer {t()}")]), "refuse", upstream=False, subject=None),
     ]
 
 
