@@ -191,8 +191,6 @@ def main():
     except (Failed, subprocess.TimeoutExpired) as failure:
         print(f"bench: {failure}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130
 
 
 if __name__ == "__main__":

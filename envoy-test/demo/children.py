@@ -123,13 +123,13 @@ class Children:
 
 
 def end_on_signal():
-    """Turns SIGTERM and SIGHUP into an ordinary exit, so that `with` and `finally` run."""
+    """Turns Ctrl-C, SIGTERM and SIGHUP into an ordinary exit (128 + number), so that `with` and `finally` run."""
 
     def leave(number, _frame):
         raise SystemExit(128 + number)
 
-    signal.signal(signal.SIGTERM, leave)
-    signal.signal(signal.SIGHUP, leave)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, leave)
 
 
 def end_after(seconds, what):

@@ -35,6 +35,20 @@ ACCESS_FIELDS = {
 }
 
 
+class Swept:
+    """Files with a secret in them, removed when the run is over, however it ends."""
+
+    def __init__(self, *paths):
+        self._paths = paths
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for path in self._paths:
+            path.unlink(missing_ok=True)
+
+
 def written_policy(folder, issuer):
     """The policy of the run: policy.yaml with this run's keys, and policy.json, the form in which the module gets it."""
     policy = yaml.safe_load((HERE / "policy.yaml").read_text())
@@ -124,13 +138,14 @@ def checks(calls, found, issuer, envoy, folder):
 
 def kept(envoy, folder, issuer):
     """Leaves all running until Enter (on a terminal) or SIGTERM."""
-    token = folder / "token"
-    token.touch(mode=0o600)
-    token.write_text(issuer.token(seconds=7200))
-    curl = f'curl --cacert {folder}/ca.pem -H "authorization: Bearer $(cat {token})"'
+    secret = folder / "token"
+    secret.touch(mode=0o600)
+    secret.write_text(issuer.token(seconds=7200))
+    folder = folder.relative_to(ROOT)
+    curl = f'curl --cacert {folder}/ca.pem -H "authorization: Bearer $(cat {folder}/token)"'
     post, base = "-H 'content-type: application/json' -d", f"https://localhost:{envoy.port}"
     print(f"""
-Left running. The token is good for two hours. To try:
+Left running. The token is good for two hours. To try, from the root of the checkout:
 
   {curl} {base}/v1/models
   {curl} {base}/v1/chat/completions {post} '{{"model":"gpt-4o","messages":[{{"role":"user","content":"hello"}}]}}'
@@ -158,7 +173,7 @@ def demonstrate(module, keep):
         old.unlink()
     code = gateway.read_module(module)
     issuer = Issuer()
-    with Children() as children:
+    with Children() as children, Swept(folder / "token", folder / "gateway-key.pem"):
         envoy, clients = started(children, folder, module, issuer)
         print(f"Postern {len(code)} bytes, sha256 {hashlib.sha256(code).hexdigest()}; Envoy {envoy.version()}; openai {openai.__version__}; "
               f"listening on {clients.base}", flush=True)
@@ -198,8 +213,6 @@ def main():
     except Failed as failure:
         print(f"demo: {failure}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130
 
 
 if __name__ == "__main__":
