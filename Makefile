@@ -4,7 +4,7 @@
 
 PYTHON := target/venv/bin/python
 CHECKS := fmt deny clippy test-native test-node test-module test-envoy
-.PHONY: help wasm test $(CHECKS) advisories demo bench container-test istio-test fuzz soak drill setup clean
+.PHONY: help wasm test $(CHECKS) advisories demo bench container-test setup clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -49,12 +49,6 @@ bench: ## CPU and latency per request, bare Envoy and native filters beside us: 
 program-container-test := envoy-test/container/test
 container-test: ## the level 4 scenarios in an Envoy in a local container
 	@$(program-container-test)
-
-program-istio-test := envoy-test/istio/main.py
-istio-test: ## the module behind a real istiod
-	@envoy-test/setup/venv
-	@envoy-test/setup/module
-	@$(PYTHON) $(program-istio-test)
 
 setup: ## install what `make test` needs, and nothing else
 	@envoy-test/setup/rust
