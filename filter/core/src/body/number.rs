@@ -2,7 +2,8 @@
 //! is decided in `scan`. Against THREATS 3 (huge numbers, `NaN`, leading zeros) and 30.
 //!
 //! No floating point is computed: the decimal exponent of the first significant digit, and the first seventeen digits where that is 308,
-//! tell whether a double overflows. What lies between the largest double and the point where rounding reaches infinity is refused too.
+//! tell whether a double overflows. Readers round differently there: what lies between the largest double and the point where exact
+//! rounding reaches infinity is refused, and so are numbers of more digits just below, where inexact readers reach it.
 
 use super::{BodyFault, MAX_NUMBER_BYTES};
 
@@ -11,6 +12,9 @@ const KEPT: u8 = 17;
 
 /// The first seventeen digits of the largest finite double, 1.797…e308.
 const LARGEST: u64 = 17_976_931_348_623_157;
+
+/// The same where more digits follow.
+const LARGEST_OF_MORE: u64 = 17_976_931_348_623_155;
 
 /// The decimal exponent of the largest finite double.
 const LARGEST_EXPONENT: i32 = 308;
@@ -45,6 +49,8 @@ pub(super) struct Number {
     bytes: u8,
     /// How many digits `digits` has, at most [`KEPT`].
     kept: u8,
+    /// Whether there were more digits than are kept.
+    more: bool,
     /// The first significant digits, read as one number.
     digits: u64,
     /// The decimal exponent of the first significant digit, as written before the exponent part.
@@ -70,6 +76,7 @@ impl Number {
             exponent_negative: false,
             bytes: 1,
             kept: 0,
+            more: false,
             digits: 0,
             point: -1,
             exponent: 0,
@@ -141,16 +148,17 @@ impl Number {
         };
         match exponent.cmp(&LARGEST_EXPONENT) {
             std::cmp::Ordering::Less => false,
-            std::cmp::Ordering::Equal => self.leading_digits() > LARGEST,
+            std::cmp::Ordering::Equal => {
+                self.leading_digits() > if self.more { LARGEST_OF_MORE } else { LARGEST }
+            }
             std::cmp::Ordering::Greater => true,
         }
     }
 
     /// The number, if it is written as a whole number without sign, fraction or exponent, and has at most seventeen digits.
     pub(super) fn whole_value(&self) -> Option<u64> {
-        let all_kept = self.point < i32::from(KEPT);
         match self.part {
-            Part::Zero | Part::Whole if !self.negative && all_kept => Some(self.digits),
+            Part::Zero | Part::Whole if !self.negative && !self.more => Some(self.digits),
             Part::Zero
             | Part::Whole
             | Part::Minus
@@ -200,7 +208,7 @@ impl Number {
 
     fn keep(self, byte: u8) -> Self {
         if self.kept == KEPT {
-            return self;
+            return Self { more: true, ..self };
         }
         let digits = self
             .digits
@@ -249,7 +257,8 @@ mod tests {
 
     #[test]
     fn grammar() {
-        for (literal, good, why) in [
+        #[rustfmt::skip]
+        let rows = [
             ("0", true, "the shortest"),
             ("-0", true, "negative zero is a number"),
             ("0.0", true, "a zero before the point"),
@@ -280,7 +289,8 @@ mod tests {
             ("NaN", false, "not a number"),
             ("-Infinity", false, "infinity is not a number"),
             ("1\u{ff11}", false, "a fullwidth digit"),
-        ] {
+        ];
+        for (literal, good, why) in rows {
             let seen = matches!(read(literal), Ok(Some(_)));
             assert_eq!(seen, good, "{literal:?}: {why}");
         }
@@ -288,60 +298,33 @@ mod tests {
 
     #[test]
     fn range_of_a_double() {
-        for (literal, overflows, why) in [
-            (
-                "0e99999999999999999999",
-                false,
-                "zero whatever its exponent",
-            ),
+        #[rustfmt::skip]
+        let rows = [
+            ("0e99999999999999999999", false, "zero whatever its exponent"),
             ("-0.000e999999999999", false, "zero, negative"),
             ("1e308", false, "below the largest double"),
             ("1e309", true, "above it"),
             ("-1e309", true, "above it, negative"),
-            (
-                "1.7976931348623157e308",
-                false,
-                "the largest double, as most languages print it",
-            ),
-            (
-                "1.7976931348623157E+308",
-                false,
-                "the same, as .NET prints it",
-            ),
+            ("1.7976931348623157e308", false, "the largest double, as most languages print it"),
+            ("1.7976931348623157E+308", false, "the same, as .NET prints it"),
             ("1.7976931348623158e308", true, "its last digit up"),
             ("1.8e308", true, "few digits, filled up with zeros"),
-            (
-                "17976931348623157e292",
-                false,
-                "the largest double, without a point",
-            ),
+            ("1.79769313486231570e308", true, "with a digit more, even of zero, some readers reach infinity"),
+            ("1.7976931348623156999e308", true, "with more digits, just below"),
+            ("1.7976931348623155999e308", false, "with more digits, below all doubt"),
+            ("17976931348623157e292", false, "the largest double, without a point"),
             ("17976931348623158e292", true, "above it, without a point"),
-            (
-                "0.00017976931348623157e312",
-                false,
-                "leading zeros do not count",
-            ),
-            (
-                "0.00017976931348623158e312",
-                true,
-                "leading zeros do not count",
-            ),
+            ("0.00017976931348623157e312", false, "leading zeros do not count"),
+            ("0.00017976931348623158e312", true, "leading zeros do not count"),
             ("0.0001e312", false, "1e308"),
             ("0.0001e313", true, "1e309"),
             ("100e306", false, "1e308"),
             ("100e307", true, "1e309"),
             ("1e-99999999999999999999", false, "small is zero"),
-            (
-                "1e99999999999999999999",
-                true,
-                "an exponent beyond every integer",
-            ),
-            (
-                "123456789012345678901234567890123456789012345678901234567890",
-                false,
-                "sixty digits",
-            ),
-        ] {
+            ("1e99999999999999999999", true, "an exponent beyond every integer"),
+            ("123456789012345678901234567890123456789012345678901234567890", false, "sixty digits"),
+        ];
+        for (literal, overflows, why) in rows {
             let number = read(literal).unwrap().unwrap();
             assert_eq!(number.overflows(), overflows, "{literal}: {why}");
         }
@@ -363,22 +346,20 @@ mod tests {
 
     #[test]
     fn whole_numbers() {
-        for (literal, value, why) in [
+        #[rustfmt::skip]
+        let rows = [
             ("0", Some(0), "zero is whole"),
             ("1", Some(1), "one digit"),
             ("2147483647", Some(2_147_483_647), "ten digits"),
-            (
-                "12345678901234567",
-                Some(12_345_678_901_234_567),
-                "all digits that are kept",
-            ),
+            ("12345678901234567", Some(12_345_678_901_234_567), "all digits that are kept"),
             ("123456789012345678", None, "more digits than are kept"),
             ("-0", None, "a sign"),
             ("-1", None, "a sign"),
             ("1.0", None, "a fraction, even of zeros"),
             ("1e2", None, "an exponent"),
             ("0.0", None, "a fraction on zero"),
-        ] {
+        ];
+        for (literal, value, why) in rows {
             assert_eq!(
                 read(literal).unwrap().unwrap().whole_value(),
                 value,
