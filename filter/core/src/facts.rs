@@ -1,0 +1,677 @@
+//! What came in: the request head, read once and strictly. Everything later works on these facts and never on the
+//! head again.
+//!
+//! Decided here: that the head is well-formed where we read, that what must be single is single, that the path has one
+//! reading, that nothing asks for another protocol or method, and which headers of ours the client sent itself.
+//! Not decided here: which route it is, who calls, what is called.
+//!
+//! Against THREATS 4, 5, 8, 12, 20, 22, 25: parser differentials, repeated and smuggled headers.
+
+use crate::refusal::{Code, Refusal};
+use crate::token::Secret;
+
+/// A header as the host gave it: name in lower case and value, both bytes.
+pub type Pair<'a> = (&'a [u8], &'a [u8]);
+
+/// The longest path that we read, in bytes.
+const MAX_PATH_BYTES: usize = 2048;
+
+/// Headers that must not come twice, because two readers would choose differently.
+const SINGLE: &[&[u8]] = &[
+    b":method",
+    b":path",
+    b":authority",
+    b":scheme",
+    b"host",
+    b"authorization",
+    b"content-type",
+    b"content-length",
+    b"content-encoding",
+    b"x-api-key",
+    b"api-key",
+    b"x-request-id",
+];
+
+/// Headers by which a client asks an upstream to take another method than the one we see.
+const METHOD_OVERRIDES: &[&[u8]] = &[
+    b"x-http-method-override",
+    b"x-http-method",
+    b"x-method-override",
+];
+
+/// The facts of a request head. Borrowed from the head: what outlives it is copied by name.
+#[derive(Debug)]
+pub struct RequestFacts<'a> {
+    method: &'a str,
+    host: String,
+    path: &'a str,
+    credential: Credential<'a>,
+    content: Content<'a>,
+    length: Option<u64>,
+}
+
+/// The credential of a request; there is at most one.
+#[derive(Debug)]
+pub enum Credential<'a> {
+    /// None came.
+    None,
+    /// `Authorization: Bearer` (RFC 6750 section 2.1).
+    Bearer(Secret<'a>),
+    /// A credential of a kind that no route takes.
+    Other,
+    /// More than one.
+    Repeated,
+}
+
+/// What the head says of the body's form.
+#[derive(Debug, Clone, Copy)]
+pub struct Content<'a> {
+    kind: Option<&'a str>,
+    encoding: Option<&'a str>,
+}
+
+impl<'a> RequestFacts<'a> {
+    /// Reads a head.
+    ///
+    /// # Errors
+    /// A refusal that names the first thing wrong.
+    pub fn read(pairs: &[Pair<'a>]) -> Result<Self, Refusal> {
+        refuse_repeats(pairs)?;
+        refuse_detours(pairs)?;
+        let method = required(pairs, b":method")?;
+        let target = required(pairs, b":path")?;
+        let authority = match text(pairs, b":authority")? {
+            Some(authority) => authority,
+            None => required(pairs, b"host")?,
+        };
+        if method == "CONNECT" {
+            return Err(Refusal::new(
+                Code::UpgradeRefused,
+                "CONNECT is not served here",
+            ));
+        }
+        let (path, query) = target
+            .split_once('?')
+            .map_or((target, None), |(path, query)| (path, Some(query)));
+        if !is_canonical_path(path) {
+            return Err(Refusal::new(
+                Code::PathAmbiguous,
+                "the path can be read in more than one way; send it in plain form, at most 2048 bytes",
+            ));
+        }
+        Ok(Self {
+            method,
+            host: canonical_host(authority)?,
+            path,
+            credential: credential(pairs, query)?,
+            content: Content {
+                kind: text(pairs, b"content-type")?,
+                encoding: text(pairs, b"content-encoding")?,
+            },
+            length: content_length(pairs)?,
+        })
+    }
+
+    /// The method, as sent.
+    pub fn method(&self) -> &'a str {
+        self.method
+    }
+
+    /// The host in lower case, without port.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The path without query, in its one canonical form.
+    pub fn path(&self) -> &'a str {
+        self.path
+    }
+
+    /// The credential.
+    pub fn credential(&self) -> &Credential<'a> {
+        &self.credential
+    }
+
+    /// The declared length of the body in bytes (RFC 9110 section 8.6), if declared.
+    pub fn length(&self) -> Option<u64> {
+        self.length
+    }
+
+    /// Refuses a body that is not plain `application/json` (RFC 8259 section 11), in UTF-8 if it names a charset.
+    ///
+    /// # Errors
+    /// 415 for another type or any content encoding.
+    pub fn require_json(&self) -> Result<(), Refusal> {
+        match self.content.encoding {
+            None => {}
+            Some(encoding) if encoding.eq_ignore_ascii_case("identity") => {}
+            Some(_) => {
+                return Err(Refusal::new(
+                    Code::ContentEncodingUnsupported,
+                    "send the body without content-encoding; it is read and hashed as it is",
+                ));
+            }
+        }
+        let wanted = || {
+            Refusal::new(
+                Code::ContentTypeUnsupported,
+                "send the body as content-type: application/json",
+            )
+        };
+        let kind = self.content.kind.ok_or_else(wanted)?;
+        let mut parts = kind.split(';').map(|part| part.trim_matches([' ', '\t']));
+        if !parts
+            .next()
+            .is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"))
+        {
+            return Err(wanted());
+        }
+        for parameter in parts {
+            let utf8 = parameter.split_once('=').is_some_and(|(name, value)| {
+                name.eq_ignore_ascii_case("charset")
+                    && value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+            });
+            if !utf8 {
+                return Err(wanted());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a header is one of those that only we set: `x-postern-…`, also spelled with `_`, as some servers fold them.
+pub fn is_ours(name: &[u8]) -> bool {
+    const PREFIX: &[u8] = b"x-postern-";
+    name.len() >= PREFIX.len()
+        && name.iter().zip(PREFIX).all(|(byte, wanted)| {
+            byte.eq_ignore_ascii_case(wanted) || (*wanted == b'-' && *byte == b'_')
+        })
+}
+
+/// A path for a record: without query, lossless for what we accept, shortened and made printable for what we refuse.
+pub fn shown_path(target: &[u8]) -> String {
+    let path = target
+        .split(|byte| *byte == b'?' || *byte == b'#')
+        .next()
+        .unwrap_or_default();
+    shown(path, 256)
+}
+
+/// Bytes of a head for a record: at most `most` characters, what is not UTF-8 replaced.
+pub fn shown(bytes: &[u8], most: usize) -> String {
+    String::from_utf8_lossy(bytes).chars().take(most).collect()
+}
+
+fn refuse_repeats(pairs: &[Pair<'_>]) -> Result<(), Refusal> {
+    for name in SINGLE {
+        if pairs
+            .iter()
+            .filter(|(n, _)| n.eq_ignore_ascii_case(name))
+            .nth(1)
+            .is_some()
+        {
+            if matches!(*name, b"authorization" | b"x-api-key" | b"api-key") {
+                return Err(Refusal::new(
+                    Code::CredentialRepeated,
+                    "send exactly one credential",
+                ));
+            }
+            return Err(Refusal::new(
+                Code::HeaderRepeated,
+                "a header that must be single came more than once",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn refuse_detours(pairs: &[Pair<'_>]) -> Result<(), Refusal> {
+    for (name, _) in pairs {
+        if name.eq_ignore_ascii_case(b"upgrade") || name.eq_ignore_ascii_case(b":protocol") {
+            return Err(Refusal::new(
+                Code::UpgradeRefused,
+                "protocol upgrades are not served here",
+            ));
+        }
+        if METHOD_OVERRIDES
+            .iter()
+            .any(|banned| folded_eq(name, banned))
+        {
+            return Err(Refusal::new(
+                Code::MethodOverrideRefused,
+                "method-override headers are not taken",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Equal without case, `_` for `-`.
+fn folded_eq(name: &[u8], wanted: &[u8]) -> bool {
+    name.len() == wanted.len()
+        && name
+            .iter()
+            .zip(wanted)
+            .all(|(byte, w)| byte.eq_ignore_ascii_case(w) || (*w == b'-' && *byte == b'_'))
+}
+
+/// The value of a header as visible ASCII text.
+fn text<'a>(pairs: &[Pair<'a>], name: &[u8]) -> Result<Option<&'a str>, Refusal> {
+    let Some((_, value)) = pairs.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)) else {
+        return Ok(None);
+    };
+    let invalid = || {
+        Refusal::new(
+            Code::HeadInvalid,
+            "a header that is read here has bytes outside of visible ASCII",
+        )
+    };
+    let value = std::str::from_utf8(value).map_err(|_| invalid())?;
+    if !value
+        .bytes()
+        .all(|byte| matches!(byte, b' '..=b'~' | b'\t'))
+    {
+        return Err(invalid());
+    }
+    Ok(Some(value))
+}
+
+fn required<'a>(pairs: &[Pair<'a>], name: &[u8]) -> Result<&'a str, Refusal> {
+    match text(pairs, name)? {
+        Some(value) if !value.is_empty() => Ok(value),
+        _ => Err(Refusal::new(
+            Code::HeadInvalid,
+            "the request has no method, path or host",
+        )),
+    }
+}
+
+/// Whether a path has the one spelling on which all parsers agree: at most 2048 bytes of unreserved and sub-delimiter
+/// characters (RFC 3986 section 3.3), no empty or dot segments, nothing percent-encoded, no `;` parameters, no backslash.
+pub fn is_canonical_path(path: &str) -> bool {
+    let Some(rest) = path.strip_prefix('/') else {
+        return false;
+    };
+    let plain = |byte: u8| {
+        byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'-' | b'.'
+                    | b'_'
+                    | b'~'
+                    | b':'
+                    | b'@'
+                    | b'+'
+                    | b'='
+                    | b','
+                    | b'!'
+                    | b'$'
+                    | b'*'
+                    | b'('
+                    | b')'
+            )
+    };
+    // An empty last segment is a trailing slash, which is one spelling; any other empty segment is `//`.
+    let segments = rest.strip_suffix('/').unwrap_or(rest);
+    path.len() <= MAX_PATH_BYTES
+        && (rest.is_empty()
+            || segments
+                .split('/')
+                .all(|segment| !matches!(segment, "" | "." | "..") && segment.bytes().all(plain)))
+}
+
+/// The host in lower case without port (RFC 3986 section 3.2), refusing user information and odd characters.
+fn canonical_host(authority: &str) -> Result<String, Refusal> {
+    let invalid = || Refusal::new(Code::HeadInvalid, "the host is not a plain name or address");
+    let host = if authority.starts_with('[') {
+        // An IPv6 address keeps its brackets.
+        let (address, port) = authority.split_once(']').ok_or_else(invalid)?;
+        if !(port.is_empty() || port.strip_prefix(':').is_some_and(is_port)) {
+            return Err(invalid());
+        }
+        format!("{address}]")
+    } else {
+        match authority.split_once(':') {
+            Some((host, port)) if is_port(port) => host.to_owned(),
+            Some(_) => return Err(invalid()),
+            None => authority.to_owned(),
+        }
+    };
+    let plain = |byte: u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'[' | b']' | b':')
+    };
+    if host.is_empty() || host.len() > 255 || !host.bytes().all(plain) {
+        return Err(invalid());
+    }
+    Ok(host.to_ascii_lowercase())
+}
+
+fn is_port(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 5 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn content_length(pairs: &[Pair<'_>]) -> Result<Option<u64>, Refusal> {
+    let Some(value) = text(pairs, b"content-length")? else {
+        return Ok(None);
+    };
+    let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    match value.parse() {
+        Ok(length) if digits => Ok(Some(length)),
+        _ => Err(Refusal::new(
+            Code::HeadInvalid,
+            "content-length is not a number",
+        )),
+    }
+}
+
+/// The one credential. A key in the query or in a provider's own header counts as one, so that a token beside it is
+/// refused and not preferred.
+fn credential<'a>(pairs: &[Pair<'a>], query: Option<&'a str>) -> Result<Credential<'a>, Refusal> {
+    let authorization = text(pairs, b"authorization")?;
+    let keyed = [&b"x-api-key"[..], b"api-key"]
+        .iter()
+        .filter(|name| pairs.iter().any(|(n, _)| n.eq_ignore_ascii_case(name)))
+        .count();
+    let in_query = query.map_or(0, |query| {
+        query
+            .split('&')
+            .filter(|part| part.split('=').next().is_some_and(names_a_key))
+            .count()
+    });
+    let others = keyed.saturating_add(in_query);
+    Ok(match (authorization, others) {
+        (None, 0) => Credential::None,
+        (None, 1) => Credential::Other,
+        (Some(value), 0) => match value.split_once(' ') {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() => {
+                Credential::Bearer(Secret::new(token.as_bytes()))
+            }
+            _ => Credential::Other,
+        },
+        _ => Credential::Repeated,
+    })
+}
+
+/// Query parameters in which APIs take credentials (RFC 6750 section 2.3, Google APIs); percent-encoding in the name
+/// counts as such a name, since it could hide one.
+fn names_a_key(name: &str) -> bool {
+    name.contains('%')
+        || ["key", "access_token", "api_key", "api-key"]
+            .iter()
+            .any(|known| name.eq_ignore_ascii_case(known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_family = "wasm")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    const BASE: &[Pair<'static>] = &[
+        (b":method", b"POST"),
+        (b":path", b"/v1/chat/completions"),
+        (b":authority", b"API.example.com:443"),
+    ];
+
+    fn read(extra: &[Pair<'static>]) -> Result<(), Code> {
+        let mut pairs: Vec<Pair<'static>> = BASE
+            .iter()
+            .filter(|(n, _)| !(n.starts_with(b":") && extra.iter().any(|(e, _)| e == n)))
+            .copied()
+            .collect();
+        pairs.extend_from_slice(extra);
+        RequestFacts::read(&pairs)
+            .map(|_| ())
+            .map_err(|refusal| refusal.code())
+    }
+
+    #[test]
+    fn heads() {
+        let rows: &[(&[Pair<'static>], Result<(), Code>, &str)] = &[
+            (&[], Ok(()), "plain"),
+            (
+                &[(b"x-any", b"\xff")],
+                Ok(()),
+                "bytes that nobody here reads pass",
+            ),
+            (
+                &[(b"content-type", b"application/json\xff")],
+                Err(Code::HeadInvalid),
+                "bytes that we read must be ASCII",
+            ),
+            (
+                &[(b"authorization", b"Bearer \xff")],
+                Err(Code::HeadInvalid),
+                "also in a credential",
+            ),
+            (
+                &[(b"content-type", b"a"), (b"content-type", b"b")],
+                Err(Code::HeaderRepeated),
+                "THREATS 22",
+            ),
+            (
+                &[(b"authorization", b"a"), (b"Authorization", b"b")],
+                Err(Code::CredentialRepeated),
+                "THREATS 22",
+            ),
+            (
+                &[(b"upgrade", b"websocket")],
+                Err(Code::UpgradeRefused),
+                "THREATS 12",
+            ),
+            (
+                &[(b":protocol", b"websocket")],
+                Err(Code::UpgradeRefused),
+                "extended CONNECT",
+            ),
+            (
+                &[(b":method", b"CONNECT")],
+                Err(Code::UpgradeRefused),
+                "THREATS 12",
+            ),
+            (
+                &[(b"x-http-method-override", b"GET")],
+                Err(Code::MethodOverrideRefused),
+                "THREATS 12",
+            ),
+            (
+                &[(b"x_http_method_override", b"GET")],
+                Err(Code::MethodOverrideRefused),
+                "folded spelling",
+            ),
+            (
+                &[(b"content-length", b"+5")],
+                Err(Code::HeadInvalid),
+                "not digits",
+            ),
+            (
+                &[(b"content-length", b"99999999999999999999")],
+                Err(Code::HeadInvalid),
+                "over 64 bits",
+            ),
+            (
+                &[(b":authority", b"a@b")],
+                Err(Code::HeadInvalid),
+                "user information",
+            ),
+            (&[(b":authority", b"[::1]:80")], Ok(()), "IPv6"),
+            (
+                &[(b":authority", b"")],
+                Err(Code::HeadInvalid),
+                "empty host",
+            ),
+        ];
+        for (extra, expected, why) in rows {
+            assert_eq!(read(extra), *expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn paths_have_one_reading() {
+        let rows: &[(&'static [u8], bool, &str)] = &[
+            (b"/v1/models/ft:gpt-4o:acme::x", true, "colons are plain"),
+            (b"/v1/models?limit=2", true, "the query is not the path"),
+            (b"/", true, "root"),
+            (
+                b"/v1/",
+                true,
+                "a trailing slash is one more, empty, last segment",
+            ),
+            (b"//v1/models", false, "empty segment"),
+            (b"/v1//models", false, "empty segment"),
+            (b"/v1/./models", false, "dot segment"),
+            (b"/v1/../admin", false, "dot segment"),
+            (b"/v1/%2e%2e/admin", false, "encoded dot segment"),
+            (b"/v1/models%2fgpt", false, "encoded slash"),
+            (b"/v1/%6dodels", false, "encoded letter"),
+            (b"/v1/models;x=1", false, "path parameter"),
+            (b"/v1/..;/admin", false, "path parameter on a dot segment"),
+            (b"/v1\\models", false, "backslash"),
+            (b"/v1/models#x", false, "fragment"),
+            (b"http://x/v1/models", false, "absolute form"),
+            (b"*", false, "asterisk form"),
+            (b"/v1/mod\xc3\xa9ls", false, "not ASCII"),
+        ];
+        for (path, good, why) in rows {
+            assert_eq!(
+                read(&[(b":path", path)]).is_ok(),
+                *good,
+                "{}: {why}",
+                String::from_utf8_lossy(path)
+            );
+        }
+    }
+
+    #[test]
+    fn one_credential() {
+        let rows: &[(&[Pair<'static>], &str, &str)] = &[
+            (&[], "None", "none"),
+            (
+                &[(b"authorization", b"Bearer abc")],
+                "Bearer(Secret(3 bytes))",
+                "and its text is not shown",
+            ),
+            (
+                &[(b"authorization", b"bearer abc")],
+                "Bearer(Secret(3 bytes))",
+                "schemes fold case (RFC 9110 section 11.1)",
+            ),
+            (
+                &[(b"authorization", b"Basic abc")],
+                "Other",
+                "another scheme",
+            ),
+            (&[(b"authorization", b"Bearer")], "Other", "no token"),
+            (&[(b"x-api-key", b"abc")], "Other", "another place"),
+            (
+                &[(b"authorization", b"Bearer abc"), (b"x-api-key", b"k")],
+                "Repeated",
+                "two kinds",
+            ),
+            (
+                &[
+                    (b"authorization", b"Bearer abc"),
+                    (b":path", b"/v1/models?key=1"),
+                ],
+                "Repeated",
+                "one in the query",
+            ),
+            (
+                &[
+                    (b"authorization", b"Bearer abc"),
+                    (b":path", b"/v1/models?%6bey=1"),
+                ],
+                "Repeated",
+                "hidden in the query",
+            ),
+        ];
+        for (extra, expected, why) in rows {
+            let mut pairs: Vec<Pair<'static>> = BASE
+                .iter()
+                .filter(|(n, _)| !extra.iter().any(|(e, _)| e == n))
+                .copied()
+                .collect();
+            pairs.extend_from_slice(extra);
+            let facts = RequestFacts::read(&pairs).unwrap();
+            assert_eq!(format!("{:?}", facts.credential()), *expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn json_bodies_are_declared() {
+        let rows: &[(&[Pair<'static>], Option<Code>, &str)] = &[
+            (&[(b"content-type", b"application/json")], None, "plain"),
+            (
+                &[(b"content-type", b"Application/JSON; charset=UTF-8")],
+                None,
+                "case and charset",
+            ),
+            (
+                &[(b"content-type", b"application/json; charset=\"utf-8\"")],
+                None,
+                "quoted",
+            ),
+            (&[], Some(Code::ContentTypeUnsupported), "missing"),
+            (
+                &[(b"content-type", b"text/plain")],
+                Some(Code::ContentTypeUnsupported),
+                "text with JSON in it",
+            ),
+            (
+                &[(b"content-type", b"application/json, text/plain")],
+                Some(Code::ContentTypeUnsupported),
+                "a list",
+            ),
+            (
+                &[(b"content-type", b"application/json; charset=utf-16")],
+                Some(Code::ContentTypeUnsupported),
+                "charset",
+            ),
+            (
+                &[(b"content-type", b"application/jsonx")],
+                Some(Code::ContentTypeUnsupported),
+                "prefix",
+            ),
+            (
+                &[
+                    (b"content-type", b"application/json"),
+                    (b"content-encoding", b"gzip"),
+                ],
+                Some(Code::ContentEncodingUnsupported),
+                "THREATS 5",
+            ),
+            (
+                &[
+                    (b"content-type", b"application/json"),
+                    (b"content-encoding", b"identity"),
+                ],
+                None,
+                "no coding",
+            ),
+        ];
+        for (extra, expected, why) in rows {
+            let mut pairs = BASE.to_vec();
+            pairs.extend_from_slice(extra);
+            let facts = RequestFacts::read(&pairs).unwrap();
+            assert_eq!(
+                facts.require_json().err().map(|refusal| refusal.code()),
+                *expected,
+                "{why}"
+            );
+        }
+    }
+
+    #[test]
+    fn our_headers() {
+        for (name, ours) in [
+            (&b"x-postern-subject"[..], true),
+            (b"X-Postern-Subject", true),
+            (b"x_postern_subject", true),
+            (b"x-postern_audit-id", true),
+            (b"x-posterns", false),
+            (b"x-request-id", false),
+        ] {
+            assert_eq!(is_ours(name), ours, "{}", String::from_utf8_lossy(name));
+        }
+    }
+}

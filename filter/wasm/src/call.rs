@@ -1,0 +1,234 @@
+//! One HTTP stream: the host's callbacks become events, and what comes of them becomes host calls.
+
+use crate::host::{self, Headers, Refused};
+use crate::root::Worker;
+use postern_core::peer::Connection;
+use postern_core::policy::Sink;
+use postern_core::refusal::Answer;
+use postern_core::stream::{Effect, Ended, Event, Flow, Step, Stream};
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::{Action, BufferType, LogLevel, MapType, StreamType};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// The stream's machine, shared with the list of those that wait. Empty only while a step runs.
+type Machine = Rc<RefCell<Option<Stream>>>;
+
+/// A stream as the host's callbacks see it.
+#[derive(Debug)]
+pub(crate) struct Call {
+    context: u32,
+    worker: Option<Rc<Worker>>,
+    machine: Machine,
+    /// How much of the host's request buffer was reported already: it keeps what we hold, and reports all of it again.
+    reported: usize,
+}
+
+/// A stream that waits.
+#[derive(Debug, Clone)]
+pub(crate) struct Waiting {
+    machine: Machine,
+    deadline: u64,
+}
+
+impl Waiting {
+    pub(crate) fn deadline(&self) -> u64 {
+        self.deadline
+    }
+
+    /// Tells the stream what time it is. The caller has made the stream's context the effective one.
+    pub(crate) fn expire(&self, context: u32, worker: &Worker, now: u64) {
+        let _ = step(context, worker, &self.machine, Event::Tick, now);
+    }
+}
+
+impl Call {
+    pub(crate) fn new(context: u32, worker: Option<Rc<Worker>>) -> Self {
+        let stream = worker.as_ref().map(|worker| {
+            let id = worker.ids.borrow_mut().draw();
+            Stream::new(id, host::now().unwrap_or_default())
+        });
+        Self {
+            context,
+            worker,
+            machine: Rc::new(RefCell::new(stream)),
+            reported: 0,
+        }
+    }
+
+    fn on(&self, event: Event<'_>) -> Action {
+        let Some(worker) = &self.worker else {
+            // Without a policy there is nothing to decide by.
+            let _ = host::answer(503, "postern.unconfigured", &[], &[]);
+            return Action::Pause;
+        };
+        let Ok(now) = host::now() else {
+            return Action::Pause;
+        };
+        step(self.context, worker, &self.machine, event, now)
+    }
+}
+
+/// One step of the machine, and its effects. What the host does not carry out is told to the machine, which refuses.
+fn step(context: u32, worker: &Worker, machine: &Machine, event: Event<'_>, now: u64) -> Action {
+    let Some(stream) = machine.borrow_mut().take() else {
+        return Action::Pause;
+    };
+    let (stream, Step { effects, flow }) = stream.on(event, now, worker.ground());
+    let carried = effects
+        .into_iter()
+        .try_for_each(|effect| carry_out(effect, worker));
+    let (stream, action) = match (carried, flow) {
+        (Ok(()), Flow::Hold) => (stream, Action::Pause),
+        (Ok(()), Flow::Pass(_)) => (stream, Action::Continue),
+        (Err(_), _) => {
+            let (stream, Step { effects, flow: _ }) = stream.on(Event::Lost, now, worker.ground());
+            // WHY: nothing is left to try when the refusal itself is not carried out; it stays held.
+            let _ = effects
+                .into_iter()
+                .try_for_each(|effect| carry_out(effect, worker));
+            (stream, Action::Pause)
+        }
+    };
+    match stream.deadline() {
+        Some(deadline) => {
+            let waiting = Waiting {
+                machine: Rc::clone(machine),
+                deadline,
+            };
+            worker.waiting.borrow_mut().insert(context, waiting);
+        }
+        None => {
+            worker.waiting.borrow_mut().remove(&context);
+        }
+    }
+    *machine.borrow_mut() = Some(stream);
+    action
+}
+
+fn carry_out(effect: Effect, worker: &Worker) -> Result<(), Refused> {
+    match effect {
+        Effect::RemoveRequestHeader(name) => {
+            host::remove_header(MapType::HttpRequestHeaders, &name)
+        }
+        Effect::RemoveRequestTrailer(name) => {
+            host::remove_header(MapType::HttpRequestTrailers, &name)
+        }
+        Effect::SetRequestHeader(name, value) => {
+            host::set_header(MapType::HttpRequestHeaders, name, &value)
+        }
+        Effect::SetResponseHeader(name, value) => {
+            host::set_header(MapType::HttpResponseHeaders, name, &value)
+        }
+        Effect::Publish(name, value) => {
+            host::set_property(&format!("postern.{}", name.replace('-', "_")), &value)
+        }
+        Effect::Answer(answer) => send(&answer),
+        Effect::Cut => host::close_stream(StreamType::HttpRequest),
+        Effect::Record(record) => {
+            let json = record.to_json();
+            for sink in &worker.policy().audit.sinks {
+                match sink {
+                    Sink::Log => host::log(LogLevel::Warn, &format!("postern audit {json}")),
+                    Sink::AccessLog => host::set_property("postern.record", &json)?,
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+fn send(answer: &Answer) -> Result<(), Refused> {
+    let headers: Vec<(&str, &str)> = answer
+        .headers
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    host::answer(answer.status, answer.details, &headers, &answer.body)
+}
+
+impl Context for Call {}
+
+impl HttpContext for Call {
+    fn on_http_request_headers(&mut self, _count: usize, end: bool) -> Action {
+        let head = Headers::read(MapType::HttpRequestHeaders);
+        match head.as_ref().ok().and_then(Headers::pairs) {
+            Some(pairs) => self.on(Event::RequestHead {
+                pairs: &pairs,
+                connection: connection(),
+                end,
+            }),
+            None => self.on(Event::Lost),
+        }
+    }
+
+    fn on_http_request_body(&mut self, size: usize, end: bool) -> Action {
+        let action = match size.checked_sub(self.reported) {
+            Some(fresh) => match host::buffer(BufferType::HttpRequestBody, self.reported, fresh) {
+                Ok(chunk) => self.on(Event::RequestBody { chunk: &chunk, end }),
+                Err(_) => self.on(Event::Lost),
+            },
+            None => self.on(Event::Lost),
+        };
+        self.reported = if action == Action::Pause { size } else { 0 };
+        action
+    }
+
+    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+        let trailers = Headers::read(MapType::HttpRequestTrailers);
+        match trailers.as_ref().ok().and_then(Headers::pairs) {
+            Some(pairs) => self.on(Event::RequestTrailers { pairs: &pairs }),
+            None => self.on(Event::Lost),
+        }
+    }
+
+    fn on_http_response_headers(&mut self, _count: usize, _end: bool) -> Action {
+        let _ = self.on(Event::ResponseHead);
+        Action::Continue
+    }
+
+    fn on_http_response_body(&mut self, size: usize, _end: bool) -> Action {
+        let _ = self.on(Event::ResponseBody {
+            bytes: u64::try_from(size).unwrap_or(u64::MAX),
+        });
+        Action::Continue
+    }
+
+    fn on_log(&mut self) {
+        let ended = Ended {
+            method: text("request\0method"),
+            path: text("request\0path"),
+            status: number("response\0code")
+                .and_then(|status| u16::try_from(status).ok())
+                .filter(|status| *status > 0),
+            details: text("response\0code_details"),
+            flags: number("response\0flags"),
+        };
+        let _ = self.on(Event::Log(ended));
+    }
+}
+
+/// The downstream connection. Without mTLS there is one question to the host instead of three.
+fn connection() -> Connection {
+    if !flag("connection\0mtls") || !flag("connection\0peer_certificate_valid") {
+        return Connection::default();
+    }
+    Connection {
+        certificate_valid: true,
+        uri_san: text("connection\0uri_san_peer_certificate"),
+    }
+}
+
+fn flag(path: &str) -> bool {
+    host::property(path).is_ok_and(|value| value == [1])
+}
+
+fn text(path: &str) -> Option<String> {
+    let value = String::from_utf8(host::property(path).ok()?).ok()?;
+    (!value.is_empty()).then_some(value)
+}
+
+fn number(path: &str) -> Option<u64> {
+    let value: [u8; 8] = host::property(path).ok()?.try_into().ok()?;
+    Some(u64::from_le_bytes(value))
+}

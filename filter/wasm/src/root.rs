@@ -1,0 +1,163 @@
+//! What a worker has: the policy that it loaded, its ids, and the streams that wait.
+
+use crate::call::{Call, Waiting};
+use crate::{crypto, host};
+use postern_core::audit::{Ids, hex};
+use postern_core::policy::{Policy, Sink};
+use postern_core::stream::Ground;
+use postern_core::token::Crypto;
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::{BufferType, ContextType, LogLevel};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// How often waiting streams are looked at, in milliseconds: how much later than its deadline a hold may end.
+const TICK_MILLIS: u32 = 250;
+
+/// Everything that the streams of one policy on one worker share. A stream keeps the one it began with, so a new policy
+/// concerns new streams only.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    policy: Policy,
+    crypto: Crypto,
+    pub(crate) ids: RefCell<Ids>,
+    /// Streams that wait for their decision, by context id.
+    pub(crate) waiting: RefCell<BTreeMap<u32, Waiting>>,
+}
+
+impl Worker {
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    pub(crate) fn ground(&self) -> Ground<'_> {
+        Ground {
+            policy: &self.policy,
+            crypto: self.crypto,
+        }
+    }
+}
+
+/// The root context of the plugin.
+#[derive(Debug)]
+pub(crate) struct Root {
+    context: u32,
+    /// None until a policy was loaded: then there is nothing to decide by, and streams are refused.
+    worker: Option<Rc<Worker>>,
+}
+
+impl Root {
+    pub(crate) fn new(context: u32) -> Self {
+        Self {
+            context,
+            worker: None,
+        }
+    }
+
+    fn load(&self, size: usize) -> Result<Worker, Vec<String>> {
+        let one = |problem: String| vec![problem];
+        let text = host::buffer(BufferType::PluginConfiguration, 0, size).map_err(|refused| {
+            one(format!(
+                "policy: the gateway does not give it ({refused:?})"
+            ))
+        })?;
+        let policy = postern_config::load(&text, &environment())
+            .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        if policy.audit.sinks.contains(&Sink::Log)
+            && host::log_level().is_ok_and(|level| level > LogLevel::Warn as u32)
+        {
+            return Err(one(
+                "audit.sinks: records go to the log at level warning, and the gateway's wasm log level is above it; \
+                 lower it (--component-log-level wasm:warning) or use the sink accessLog"
+                    .to_owned(),
+            ));
+        }
+        let crypto = crypto::install().map_err(|problem| one(format!("policy: {problem}")))?;
+        let boot = random()
+            .map_err(|error| one(format!("policy: the gateway gives no randomness ({error})")))?;
+        let ids = RefCell::new(Ids::new(boot));
+        host::tick_every(TICK_MILLIS).map_err(|refused| {
+            one(format!(
+                "host: the gateway does not give ticks ({refused:?})"
+            ))
+        })?;
+        Ok(Worker {
+            policy,
+            crypto,
+            ids,
+            waiting: RefCell::default(),
+        })
+    }
+}
+
+impl Context for Root {}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, size: usize) -> bool {
+        match self.load(size) {
+            Ok(worker) => {
+                host::log(
+                    LogLevel::Info,
+                    &format!(
+                        "postern {} git {} policy {} started, signatures by {}",
+                        env!("CARGO_PKG_VERSION"),
+                        option_env!("POSTERN_GIT_HASH").unwrap_or("unknown"),
+                        hex(&worker.policy.digest),
+                        crypto::by_whom(),
+                    ),
+                );
+                self.worker = Some(Rc::new(worker));
+                true
+            }
+            Err(problems) => {
+                for problem in problems {
+                    host::log(LogLevel::Critical, &format!("postern policy: {problem}"));
+                }
+                false
+            }
+        }
+    }
+
+    fn on_tick(&mut self) {
+        let Some(worker) = &self.worker else { return };
+        let Ok(now) = host::now() else { return };
+        // Each is taken out first: ending one changes the list.
+        let due: Vec<(u32, Waiting)> = worker
+            .waiting
+            .borrow()
+            .iter()
+            .filter(|(_, waiting)| waiting.deadline() <= now)
+            .map(|(context, waiting)| (*context, waiting.clone()))
+            .collect();
+        for (context, waiting) in due {
+            if host::act_for(context).is_ok() {
+                waiting.expire(context, worker, now);
+            }
+        }
+        // What follows in this callback is ours again.
+        let _ = host::act_for(self.context);
+    }
+
+    fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Call::new(context, self.worker.clone())))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}
+
+/// The plugin's environment, which the gateway set (`vmConfig.env`).
+fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// Eight random bytes of the host.
+fn random() -> Result<[u8; 8], getrandom::Error> {
+    let mut bytes = [0; 8];
+    getrandom::getrandom(&mut bytes)?;
+    Ok(bytes)
+}
