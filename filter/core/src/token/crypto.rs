@@ -205,3 +205,6 @@ impl JwtVerifier for EdDsa {
         Algorithm::EdDSA
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -149,3 +149,59 @@ impl Claim {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(target_family = "wasm")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    const ALL: &[TokenFault] = &[
+        TokenFault::Malformed("it does not have three parts"),
+        TokenFault::TooLong,
+        TokenFault::HeaderRefused("jku brings its own keys"),
+        TokenFault::AlgorithmRefused,
+        TokenFault::IssuerMissing,
+        TokenFault::IssuerUnknown,
+        TokenFault::KeyUnknown,
+        TokenFault::KeyAmbiguous,
+        TokenFault::SignatureInvalid,
+        TokenFault::AudienceWrong,
+        TokenFault::ClaimMissing(Claim::Expiry),
+        TokenFault::ClaimInvalid(Claim::Roles),
+        TokenFault::Expired,
+        TokenFault::NotYetValid,
+        TokenFault::IssuedInFuture,
+        TokenFault::LifetimeTooLong,
+    ];
+
+    #[test]
+    fn every_sentence_fits_into_error_description() {
+        for fault in ALL {
+            let sentence = fault.to_string();
+            let allowed = |b: u8| matches!(b, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e);
+            assert!(
+                sentence.bytes().all(allowed),
+                "RFC 6750 section 3: {sentence}"
+            );
+            assert!(
+                sentence.ends_with('.') && !sentence.ends_with(".."),
+                "{sentence}"
+            );
+        }
+    }
+
+    #[test]
+    fn codes_are_snake_case_and_each_stands_once() {
+        let mut codes: Vec<&str> = ALL.iter().map(|fault| fault.code()).collect();
+        assert!(
+            codes
+                .iter()
+                .all(|code| code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+        );
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), ALL.len());
+    }
+}

@@ -346,3 +346,6 @@ impl fmt::Display for IssuersFault {
 }
 
 impl std::error::Error for IssuersFault {}
+
+#[cfg(test)]
+mod tests;
