@@ -177,12 +177,15 @@ def refused_caller(issuer):
         row("tampered token", "token_signature", issuer.tampered),
         row("key id that the issuer lacks", "token_key", lambda: t(kid="demo-old")),
         row("issuer that the policy lacks", "token_issuer", lambda: t(iss="https://idp.example.net")),
-        row("alg: none", "token_algorithm", issuer.unsigned),
+        row("alg: none, no signature", "token_malformed", issuer.unsigned),
+        row("HS256 with the RSA public key", "token_algorithm", issuer.keyed_with_public_key),
         row("token without exp", "token_claims", lambda: t(drop=["exp"])),
         row("not a token at all", "token_malformed", lambda: "sk-1234567890abcdef"),
         Call("no token", (*UNAUTHENTICATED, "credential_missing"), lambda c: _chat(
             c, "unused", extra_headers={"Authorization": openai.Omit()}), "refuse", upstream=False, subject=None),
-        Call("two credentials", ("", 401, "credential_repeated"), lambda c: c.post(
+        Call("a token and an API key", ("", 401, "credential_repeated"), lambda c: c.post(
+            t(), _json(c), more=[("x-api-key", "sk-1234567890abcdef")]), "refuse", upstream=False, subject=None),
+        Call("two tokens", ("", 401, "credential_repeated"), lambda c: c.post(
             t(), _json(c), more=[("authorization", f"Bearer {t(sub='bob')}")]), "refuse", upstream=False, subject=None),
     ]
 

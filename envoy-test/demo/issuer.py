@@ -5,15 +5,22 @@ The private keys stay in this process.
 """
 
 import base64
+import hmac
 import json
 import time
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 ISSUER = "https://idp.example.com"
 AUDIENCE = "inference"
+
+
+def _part(data):
+    """Bytes as base64url without padding (RFC 7515 section 2)."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 class Issuer:
@@ -42,16 +49,22 @@ class Issuer:
         return self._kept(jwt.encode(self._claims(seconds, drop, claims), key, algorithm=alg, headers={"kid": kid or own_kid}))
 
     def unsigned(self):
-        """A token that says `alg: none`."""
+        """A token that says `alg: none` and has no signature (RFC 7519 section 6)."""
         return self._kept(jwt.encode(self._claims(300, (), {}), None, algorithm="none", headers={"kid": "demo-rsa"}))
+
+    def keyed_with_public_key(self):
+        """A token that says HS256 and is signed with the RSA public key's text as if that were a shared secret."""
+        public = self._keys["RS256"][1].public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        header = {"alg": "HS256", "typ": "JWT", "kid": "demo-rsa"}
+        signed = ".".join(_part(json.dumps(text).encode()) for text in (header, self._claims(300, (), {})))
+        return self._kept(f"{signed}.{_part(hmac.digest(public, signed.encode(), 'sha256'))}")
 
     def tampered(self):
         """An honest token in which somebody made himself another subject, the signature left as it was."""
         head, payload, signature = self.token().split(".")
         claims = json.loads(base64.urlsafe_b64decode(payload + "=="))
         claims["sub"] = "mallory"
-        forged = base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b"=").decode()
-        return self._kept(f"{head}.{forged}.{signature}")
+        return self._kept(f"{head}.{_part(json.dumps(claims).encode())}.{signature}")
 
     def _claims(self, seconds, drop, claims):
         now = int(time.time())
