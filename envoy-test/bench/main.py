@@ -28,7 +28,6 @@ sys.path.insert(0, str(HERE.parent / "demo"))  # the gateway, the issuer and the
 
 import figures  # noqa: E402
 import gateway  # noqa: E402
-import yaml  # noqa: E402
 from children import Children, Failed, end_after, end_on_signal  # noqa: E402
 from contenders import CONTENDERS  # noqa: E402
 from issuer import Issuer  # noqa: E402
@@ -151,9 +150,7 @@ def bench(options):
         old.unlink()
     code = gateway.read_module(options.module)
     issuer = Issuer()
-    policy = yaml.safe_load((HERE.parent / "demo" / "policy.yaml").read_text())
-    policy["issuers"][0]["jwks"]["inline"]["keys"] = issuer.jwks()
-    run = Run(folder, options.module, issuer, policy)
+    run = Run(folder, options.module, issuer, issuer.policy())
     with Children() as children:
         turns, version = measured(run, load_program(), children, options)
     about = {"envoy": version, "module_sha256": hashlib.sha256(code).hexdigest(), "module_bytes": len(code),

@@ -85,7 +85,7 @@ def against_head(call, record, head, digest):
     return faults
 
 
-def secrets_of(issuer, calls):
+def secrets_of(issuer):
     """What must stand nowhere: every token (whole, and its signature alone) and every prompt."""
     for token in sorted(set(issuer.minted)):
         yield "a token", token
@@ -95,9 +95,14 @@ def secrets_of(issuer, calls):
     yield "a prompt", "-confidential"
 
 
-def leaks(issuer, calls, places):
+def leaks(issuer, places):
     """Secrets in the texts of `places` (name -> text), as sentences; the secret itself is not repeated."""
-    return [f"{what} stands in {name}" for name, text in places.items() for what, secret in secrets_of(issuer, calls) if secret in text]
+    return [f"{what} stands in {name}" for name, text in places.items() for what, secret in secrets_of(issuer) if secret in text]
+
+
+def same_records(audit, logged):
+    """Whether the access log and Envoy's log hold the same records, in whatever order the two workers wrote them."""
+    return bool(audit) and sorted(map(json.dumps, audit)) == sorted(map(json.dumps, logged))
 
 
 def prompts_received(lines):

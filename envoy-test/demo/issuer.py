@@ -8,8 +8,10 @@ import base64
 import hmac
 import json
 import time
+from pathlib import Path
 
 import jwt
+import yaml
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
@@ -42,6 +44,12 @@ class Issuer:
             members.pop("key_ops", None)
             keys.append({"kid": kid, "use": "sig", "alg": alg, **members})
         return keys
+
+    def policy(self):
+        """The policy of policy.yaml with these keys in it, as a dict."""
+        policy = yaml.safe_load((Path(__file__).resolve().parent / "policy.yaml").read_text())
+        policy["issuers"][0]["jwks"]["inline"]["keys"] = self.jwks()
+        return policy
 
     def token(self, alg="RS256", *, kid=None, seconds=300, drop=(), **claims):
         """A signed token, good for `seconds`; `claims` override the honest ones, `drop` leaves some out."""

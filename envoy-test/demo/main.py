@@ -51,8 +51,7 @@ class Swept:
 
 def written_policy(folder, issuer):
     """The policy of the run: policy.yaml with this run's keys, and policy.json, the form in which the module gets it."""
-    policy = yaml.safe_load((HERE / "policy.yaml").read_text())
-    policy["issuers"][0]["jwks"]["inline"]["keys"] = issuer.jwks()
+    policy = issuer.policy()
     (folder / "policy.yaml").write_text(yaml.safe_dump(policy, sort_keys=False, width=140))
     (folder / "policy.json").write_text(json.dumps(policy, indent=1) + "\n")
     return policy
@@ -119,19 +118,19 @@ def checks(calls, found, issuer, envoy, folder):
     audit, upstream = evidence.read_lines(folder / "audit.jsonl"), evidence.read_lines(folder / "upstream.jsonl")
     logged = evidence.logged_records(folder / "envoy.log")
     places = evidence.public_places(folder, calls)
-    tokens_upstream = {f"what upstream received, {n}": json.dumps(line["headers"]) for n, line in enumerate(upstream, 1)}
+    heads_upstream = {f"what upstream received, {n}": json.dumps(line["headers"]) for n, line in enumerate(upstream, 1)}
     forwarded = sum(call.upstream for call in calls)
     ids = [r.get("id") for r in audit if isinstance(r, dict)]
     prompts = evidence.prompts_received(upstream)
     yield (f"exactly one audit record for each of the {len(calls)} calls, each with an id of its own",
            [] if len(audit) == len(calls) == len(set(ids)) else [f"{len(audit)} records, {len(set(ids))} ids"])
-    yield ("the same records in Envoy's log", [] if sorted(json.dumps(r) for r in logged) == sorted(json.dumps(r) for r in audit if isinstance(r, dict)) and logged
-           else [f"{len(logged)} in the log, {len(audit)} in the access log, or they differ"])
+    yield ("the same records in Envoy's log",
+           [] if evidence.same_records(audit, logged) else [f"{len(logged)} in the log, {len(audit)} in the access log, or they differ"])
     yield (f"upstream received the {forwarded} calls that were let through and no other",
            [] if len(upstream) == forwarded else [f"upstream received {len(upstream)}"])
     yield (f"no token and no prompt in {len(places)} logs, records and refusals (upstream itself holds {prompts} prompts)",
-           evidence.leaks(issuer, calls, places) + ([] if prompts else ["the search found no prompt even upstream"]))
-    yield "no token in what upstream received", evidence.leaks(issuer, calls, tokens_upstream)
+           evidence.leaks(issuer, places) + ([] if prompts else ["the search found no prompt even upstream"]))
+    yield "no token in what upstream received", evidence.leaks(issuer, heads_upstream)
     wrong = envoy.healthy()
     yield "Envoy is healthy, no VM has died", [wrong] if wrong else []
 
