@@ -245,7 +245,7 @@ impl BodyScan {
             mut reading,
         } = self;
         sha256.update(chunk);
-        let bytes = before.saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
+        let bytes = before.saturating_add(length(chunk.len()));
         let found = match &mut reading {
             Reading::Json(scanner) => {
                 feed_within(scanner, chunk, max_bytes.saturating_sub(before), max_bytes)
@@ -326,6 +326,11 @@ fn feed_within(
         }
         Some(_) | None => scanner.feed(chunk),
     }
+}
+
+/// A number of bytes as a distance between offsets.
+fn length(bytes: usize) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
 fn digested(bytes: u64, sha256: Sha256) -> Digested {

@@ -59,10 +59,10 @@ pub(super) struct Number {
 }
 
 /// What a byte did to a number.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     /// The byte belongs to the number.
-    Within(Number),
+    Within,
     /// The number ended before the byte.
     Ended,
 }
@@ -70,7 +70,7 @@ pub(super) enum Step {
 impl Number {
     /// A number that starts with `byte`, `-` or a digit; `None` for any other byte.
     pub(super) fn begin(byte: u8) -> Option<Self> {
-        let empty = Self {
+        let mut number = Self {
             part: Part::Minus,
             negative: byte == b'-',
             exponent_negative: false,
@@ -82,45 +82,29 @@ impl Number {
             exponent: 0,
         };
         match byte {
-            b'-' => Some(empty),
-            b'0' => Some(Self {
-                part: Part::Zero,
-                ..empty
-            }),
-            b'1'..=b'9' => Some(empty.whole(byte)),
-            0x00..=0x2c | 0x2e..=0x2f | 0x3a..=0xff => None,
+            b'-' => {}
+            b'0' => number.part = Part::Zero,
+            b'1'..=b'9' => number.whole(byte),
+            0x00..=0x2c | 0x2e..=0x2f | 0x3a..=0xff => return None,
         }
+        Some(number)
     }
 
     /// Takes the next byte.
     ///
     /// # Errors
     /// `NotJson` (or `NotUtf8`) when the byte cannot stand there, `NumberTooLong`.
-    pub(super) fn push(self, byte: u8) -> Result<Step, BodyFault> {
-        let next = match (self.part, byte) {
-            (Part::Minus, b'0') => Self {
-                part: Part::Zero,
-                ..self
-            },
+    pub(super) fn push(&mut self, byte: u8) -> Result<Step, BodyFault> {
+        match (self.part, byte) {
             (Part::Minus, b'1'..=b'9') | (Part::Whole, b'0'..=b'9') => self.whole(byte),
-            (Part::Zero | Part::Whole, b'.') => Self {
-                part: Part::Point,
-                ..self
-            },
+            (Part::Minus, b'0') => self.part = Part::Zero,
+            (Part::Zero | Part::Whole, b'.') => self.part = Part::Point,
             (Part::Point | Part::Fraction, b'0'..=b'9') => self.fraction(byte),
-            (Part::Zero | Part::Whole | Part::Fraction, b'e' | b'E') => Self {
-                part: Part::E,
-                ..self
-            },
-            (Part::E, b'+') => Self {
-                part: Part::Sign,
-                ..self
-            },
-            (Part::E, b'-') => Self {
-                part: Part::Sign,
-                exponent_negative: true,
-                ..self
-            },
+            (Part::Zero | Part::Whole | Part::Fraction, b'e' | b'E') => self.part = Part::E,
+            (Part::E, b'+' | b'-') => {
+                self.part = Part::Sign;
+                self.exponent_negative = byte == b'-';
+            }
             (Part::E | Part::Sign | Part::Exponent, b'0'..=b'9') => self.exponent(byte),
             (Part::Minus | Part::Point | Part::E | Part::Sign, _) | (Part::Zero, b'0'..=b'9') => {
                 return Err(BodyFault::of_byte(byte));
@@ -128,12 +112,17 @@ impl Number {
             (Part::Zero | Part::Whole | Part::Fraction | Part::Exponent, _) => {
                 return Ok(Step::Ended);
             }
-        };
-        let bytes = self.bytes.saturating_add(1);
-        if bytes > MAX_NUMBER_BYTES {
+        }
+        if self.bytes >= MAX_NUMBER_BYTES {
             return Err(BodyFault::NumberTooLong);
         }
-        Ok(Step::Within(Self { bytes, ..next }))
+        self.bytes = self.bytes.saturating_add(1);
+        Ok(Step::Within)
+    }
+
+    /// The bytes of the literal so far.
+    pub(super) fn bytes(&self) -> u64 {
+        u64::from(self.bytes)
     }
 
     /// Whether a double cannot hold the number.
@@ -170,54 +159,39 @@ impl Number {
         }
     }
 
-    fn whole(self, byte: u8) -> Self {
-        Self {
-            part: Part::Whole,
-            point: self.point.saturating_add(1),
-            ..self.keep(byte)
-        }
+    fn whole(&mut self, digit: u8) {
+        self.part = Part::Whole;
+        self.point = self.point.saturating_add(1);
+        self.keep(digit);
     }
 
-    fn fraction(self, byte: u8) -> Self {
-        let leading_zero = self.kept == 0 && byte == b'0';
-        let point = if leading_zero {
-            self.point.saturating_sub(1)
+    fn fraction(&mut self, digit: u8) {
+        self.part = Part::Fraction;
+        if self.kept == 0 && digit == b'0' {
+            self.point = self.point.saturating_sub(1);
         } else {
-            self.point
-        };
-        let kept = if leading_zero { self } else { self.keep(byte) };
-        Self {
-            part: Part::Fraction,
-            point,
-            ..kept
+            self.keep(digit);
         }
     }
 
-    fn exponent(self, byte: u8) -> Self {
-        let exponent = self
-            .exponent
-            .saturating_mul(10)
-            .saturating_add(i32::from(value(byte)))
+    fn exponent(&mut self, digit: u8) {
+        self.part = Part::Exponent;
+        let exponent = self.exponent.saturating_mul(10);
+        self.exponent = exponent
+            .saturating_add(i32::from(value(digit)))
             .min(EXPONENT_CAP);
-        Self {
-            part: Part::Exponent,
-            exponent,
-            ..self
-        }
     }
 
-    fn keep(self, byte: u8) -> Self {
+    fn keep(&mut self, digit: u8) {
         if self.kept == KEPT {
-            return Self { more: true, ..self };
-        }
-        let digits = self
-            .digits
-            .saturating_mul(10)
-            .saturating_add(u64::from(value(byte)));
-        Self {
-            digits,
-            kept: self.kept.saturating_add(1),
-            ..self
+            self.more = true;
+        } else {
+            self.kept = self.kept.saturating_add(1);
+            // INVARIANT (digits): at most seventeen digits fit with room to spare, so nothing wraps.
+            self.digits = self
+                .digits
+                .wrapping_mul(10)
+                .wrapping_add(u64::from(value(digit)));
         }
     }
 
@@ -248,7 +222,7 @@ mod tests {
         // A number in a body always ends at another byte.
         for byte in bytes.chain([b',']) {
             match number.push(byte)? {
-                Step::Within(next) => number = next,
+                Step::Within => {}
                 Step::Ended => return Ok((byte == b',').then_some(number)),
             }
         }

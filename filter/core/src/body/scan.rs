@@ -8,7 +8,7 @@ use super::keys::{self, KeySet, Scope, Slot};
 use super::nest::{Container, Nest};
 use super::number::{Number, Step};
 use super::text::{self, Capture, Inside, Progress, Purpose};
-use super::{BodyFacts, BodyFault, Field, MAX_COUNT};
+use super::{BodyFacts, BodyFault, Field, MAX_COUNT, length};
 
 /// ```text
 ///  Start -{-> FirstKey -key-> Colon -:-> Value -a value-> AfterValue -,-> Key (in an object), Value (in an array)
@@ -339,14 +339,14 @@ impl Scanner {
         let mut taken: usize = 0;
         for &byte in rest {
             match number.push(byte) {
-                Ok(Step::Within(next)) => number = next,
+                Ok(Step::Within) => {}
                 Ok(Step::Ended) => {
                     self.count(&number, slot).map_err(|fault| fault.at(began))?;
                     self.state = State::Between(Place::AfterValue);
                     return Ok(taken);
                 }
                 Err(BodyFault::NumberTooLong) => return Err(BodyFault::NumberTooLong.at(began)),
-                Err(fault) => return Err(fault.at(self.offset.saturating_add(length(taken)))),
+                Err(fault) => return Err(fault.at(began.saturating_add(number.bytes()))),
             }
             taken = taken.saturating_add(1);
         }
@@ -453,9 +453,4 @@ fn admit(slot: Slot, kind: Kind) -> Result<(), BodyFault> {
             fits.then_some(()).ok_or(BodyFault::FieldInvalid(field))
         }
     }
-}
-
-/// A length as a distance between offsets.
-fn length(bytes: usize) -> u64 {
-    u64::try_from(bytes).unwrap_or(u64::MAX)
 }

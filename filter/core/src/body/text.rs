@@ -4,7 +4,7 @@
 
 use super::fault::Fault;
 use super::run::run;
-use super::{BodyFault, MAX_KEY_BYTES, MAX_MODEL_BYTES};
+use super::{BodyFault, MAX_KEY_BYTES, MAX_MODEL_BYTES, length};
 
 /// ```text
 ///          +-----------------------------------------------+
@@ -33,110 +33,123 @@ pub(super) enum Progress {
     Closed,
 }
 
-/// Takes as much of `rest` as belongs to one run or one byte; gives the number of bytes taken, at least one. `offset` is that of `rest`,
-/// which is not empty. `capture` is there for a string that is read.
+/// Takes the bytes of `rest` that belong to the string, and gives their number. `offset` is that of `rest` in the body; `capture` is there
+/// for a string that is read.
 pub(super) fn take(
     inside: Inside,
     rest: &[u8],
     offset: u64,
-    capture: Option<&mut Capture>,
+    mut capture: Option<&mut Capture>,
 ) -> Result<(Progress, usize), Fault> {
-    let Some(&byte) = rest.first() else {
-        return Ok((Progress::Within(inside), 0));
-    };
-    let within = |inside| Ok((Progress::Within(inside), 1));
-    match inside {
-        Inside::Plain => match (byte, capture) {
-            (b'"', _) => Ok((Progress::Closed, 1)),
-            (b'\\', _) => within(Inside::Escape),
-            (0x00..=0x1f, _) => Err(BodyFault::NotJson.at(offset)),
-            (_, Some(capture)) => take_captured(rest, offset, capture),
-            (_, None) => take_run(rest, offset),
-        },
-        Inside::Escape => {
-            let code = match byte {
-                b'u' => return within(Inside::Hex(Hex::first())),
-                b'"' | b'\\' | b'/' => byte,
-                b'b' => 0x08,
-                b'f' => 0x0c,
-                b'n' => b'\n',
-                b'r' => b'\r',
-                b't' => b'\t',
-                _ => return Err(BodyFault::of_byte(byte).at(offset)),
-            };
-            escaped(capture, u16::from(code))?;
-            within(Inside::Plain)
-        }
-        Inside::Hex(hex) => match hex.push(byte).map_err(|fault| fault.at(offset))? {
-            HexStep::Within(hex) => within(Inside::Hex(hex)),
-            HexStep::HighSurrogate => within(Inside::LowEscape),
-            HexStep::Unit(unit) => {
-                escaped(capture, unit)?;
-                within(Inside::Plain)
+    let mut inside = inside;
+    let mut taken: usize = 0;
+    while let Some((&byte, _)) = rest.get(taken..).and_then(<[u8]>::split_first) {
+        let at = offset.saturating_add(length(taken));
+        match (inside, byte) {
+            (Inside::Plain, b'"') => return Ok((Progress::Closed, taken.saturating_add(1))),
+            (Inside::Plain, b'\\') => inside = Inside::Escape,
+            (Inside::Plain, 0x00..=0x1f) => return Err(BodyFault::NotJson.at(at)),
+            (Inside::Plain, _) => {
+                let rest = rest.get(taken..).unwrap_or_default();
+                let passed = match &mut capture {
+                    Some(capture) => capture.take(rest, at)?,
+                    None => {
+                        let (next, passed) = pass(rest, at)?;
+                        inside = next;
+                        passed
+                    }
+                };
+                taken = taken.saturating_add(passed);
+                continue;
             }
-        },
-        Inside::LowEscape if byte == b'\\' => within(Inside::LowU),
-        Inside::LowU if byte == b'u' => within(Inside::Hex(Hex::low())),
-        Inside::LowEscape | Inside::LowU => Err(BodyFault::LoneSurrogate.at(offset)),
-        Inside::Sequence(sequence) => match sequence.push(byte) {
-            Some(Some(sequence)) => within(Inside::Sequence(sequence)),
-            Some(None) => within(Inside::Plain),
-            None => Err(BodyFault::NotUtf8.at(offset.saturating_sub(u64::from(sequence.seen)))),
-        },
+            (Inside::Hex(hex), _) => {
+                let rest = rest.get(taken..).unwrap_or_default();
+                let (next, passed) = escape(hex, rest, at, capture.as_deref_mut())?;
+                inside = next;
+                taken = taken.saturating_add(passed);
+                continue;
+            }
+            (Inside::Escape | Inside::LowEscape | Inside::LowU | Inside::Sequence(_), _) => {
+                inside = step(inside, byte, at, capture.as_deref_mut())?;
+            }
+        }
+        taken = taken.saturating_add(1);
     }
+    Ok((Progress::Within(inside), taken))
 }
 
-/// A run that is only checked. Its first byte does not end a run.
-fn take_run(rest: &[u8], offset: u64) -> Result<(Progress, usize), Fault> {
+/// What one byte does inside an escape or a sequence.
+fn step(inside: Inside, byte: u8, at: u64, capture: Option<&mut Capture>) -> Result<Inside, Fault> {
+    let unit = match inside {
+        Inside::Plain | Inside::Hex(_) => return Ok(inside),
+        Inside::Escape => match byte {
+            b'u' => return Ok(Inside::Hex(Hex::first())),
+            b'"' | b'\\' | b'/' => u16::from(byte),
+            b'b' => 0x08,
+            b'f' => 0x0c,
+            b'n' => 0x0a,
+            b'r' => 0x0d,
+            b't' => 0x09,
+            _ => return Err(BodyFault::of_byte(byte).at(at)),
+        },
+        Inside::LowEscape if byte == b'\\' => return Ok(Inside::LowU),
+        Inside::LowU if byte == b'u' => return Ok(Inside::Hex(Hex::low())),
+        Inside::LowEscape | Inside::LowU => return Err(BodyFault::LoneSurrogate.at(at)),
+        Inside::Sequence(sequence) => {
+            return match sequence.push(byte) {
+                Some(Some(sequence)) => Ok(Inside::Sequence(sequence)),
+                Some(None) => Ok(Inside::Plain),
+                None => Err(BodyFault::NotUtf8.at(at.saturating_sub(u64::from(sequence.seen)))),
+            };
+        }
+    };
+    if let Some(capture) = capture {
+        capture.push_escaped(unit)?;
+    }
+    Ok(Inside::Plain)
+}
+
+/// Takes the digits of a `\u` escape, and gives their number.
+fn escape(
+    hex: Hex,
+    rest: &[u8],
+    at: u64,
+    capture: Option<&mut Capture>,
+) -> Result<(Inside, usize), Fault> {
+    let mut hex = hex;
+    for (index, &byte) in rest.iter().enumerate() {
+        let found = hex.push(byte);
+        let taken = index.saturating_add(1);
+        match found.map_err(|fault| fault.at(at.saturating_add(length(index))))? {
+            HexStep::Within => {}
+            HexStep::HighSurrogate => return Ok((Inside::LowEscape, taken)),
+            HexStep::Unit => {
+                if let Some(capture) = capture {
+                    capture.push_escaped(hex.unit)?;
+                }
+                return Ok((Inside::Plain, taken));
+            }
+        }
+    }
+    Ok((Inside::Hex(hex), rest.len()))
+}
+
+/// Passes over a run that is only checked, and gives its length. `rest` does not start with a byte that ends a run.
+fn pass(rest: &[u8], at: u64) -> Result<(Inside, usize), Fault> {
     let run = run(rest);
-    let whole = (Progress::Within(Inside::Plain), run.length);
     if run.ascii {
-        return Ok(whole);
+        return Ok((Inside::Plain, run.length));
     }
     let bytes = rest.get(..run.length).unwrap_or(rest);
     let Err(error) = std::str::from_utf8(bytes) else {
-        return Ok(whole);
+        return Ok((Inside::Plain, run.length));
     };
     let valid = error.valid_up_to();
     let tail = bytes.get(valid..).unwrap_or_default();
     let cut_by_chunk = error.error_len().is_none() && run.length == rest.len();
     match Sequence::start(tail).filter(|_| cut_by_chunk) {
-        Some(sequence) => Ok((Progress::Within(Inside::Sequence(sequence)), run.length)),
-        None => {
-            Err(BodyFault::NotUtf8
-                .at(offset.saturating_add(u64::try_from(valid).unwrap_or(u64::MAX))))
-        }
-    }
-}
-
-/// The bytes of a string that is read, up to the next one that has a meaning of its own.
-fn take_captured(
-    rest: &[u8],
-    offset: u64,
-    capture: &mut Capture,
-) -> Result<(Progress, usize), Fault> {
-    let mut taken: usize = 0;
-    for &byte in rest {
-        match byte {
-            0x00..=0x1f | b'"' | b'\\' => break,
-            0x20..=0x7f => capture.push(byte)?,
-            0x80..=0xff => match BodyFault::of_foreign_byte(byte, capture.purpose.charset()) {
-                BodyFault::NotUtf8 => {
-                    return Err(BodyFault::NotUtf8
-                        .at(offset.saturating_add(u64::try_from(taken).unwrap_or(u64::MAX))));
-                }
-                fault => return Err(fault.at(capture.began)),
-            },
-        }
-        taken = taken.saturating_add(1);
-    }
-    Ok((Progress::Within(Inside::Plain), taken))
-}
-
-fn escaped(capture: Option<&mut Capture>, unit: u16) -> Result<(), Fault> {
-    match capture {
-        Some(capture) => capture.push_escaped(unit),
-        None => Ok(()),
+        Some(sequence) => Ok((Inside::Sequence(sequence), run.length)),
+        None => Err(BodyFault::NotUtf8.at(at.saturating_add(length(valid)))),
     }
 }
 
@@ -157,10 +170,10 @@ enum Place {
 
 #[derive(Debug, Clone, Copy)]
 enum HexStep {
-    Within(Hex),
+    Within,
     HighSurrogate,
     /// A code unit that stands for itself; or the low half of a pair, which like every pair is far from ASCII.
-    Unit(u16),
+    Unit,
 }
 
 impl Hex {
@@ -180,27 +193,23 @@ impl Hex {
         }
     }
 
-    fn push(self, byte: u8) -> Result<HexStep, BodyFault> {
+    fn push(&mut self, byte: u8) -> Result<HexStep, BodyFault> {
         let digit = match byte {
             b'0'..=b'9' => byte.saturating_sub(b'0'),
             b'a'..=b'f' => byte.saturating_sub(b'a').saturating_add(10),
             b'A'..=b'F' => byte.saturating_sub(b'A').saturating_add(10),
             _ => return Err(BodyFault::of_byte(byte)),
         };
-        let unit = self.unit << 4 | u16::from(digit);
-        let digits = self.digits.saturating_add(1);
-        if digits < 4 {
-            return Ok(HexStep::Within(Self {
-                unit,
-                digits,
-                ..self
-            }));
+        self.unit = self.unit << 4 | u16::from(digit);
+        self.digits = self.digits.saturating_add(1);
+        if self.digits < 4 {
+            return Ok(HexStep::Within);
         }
-        match (self.place, unit) {
+        match (self.place, self.unit) {
             (Place::First, 0xd800..=0xdbff) => Ok(HexStep::HighSurrogate),
             (Place::First, 0xdc00..=0xdfff) => Err(BodyFault::LoneSurrogate),
             (Place::First, 0x0000..=0xd7ff | 0xe000..=0xffff) | (Place::Low, 0xdc00..=0xdfff) => {
-                Ok(HexStep::Unit(unit))
+                Ok(HexStep::Unit)
             }
             (Place::Low, 0x0000..=0xdbff | 0xe000..=0xffff) => Err(BodyFault::LoneSurrogate),
         }
@@ -355,6 +364,28 @@ impl Capture {
 
     pub(super) const fn began(&self) -> u64 {
         self.began
+    }
+
+    /// Takes the bytes up to the next one that has a meaning of its own, and gives their number.
+    fn take(&mut self, rest: &[u8], at: u64) -> Result<usize, Fault> {
+        let mut taken: usize = 0;
+        for &byte in rest {
+            match byte {
+                0x00..=0x1f | b'"' | b'\\' => break,
+                0x20..=0x7f => self.push(byte)?,
+                0x80..=0xff => {
+                    let fault = BodyFault::of_foreign_byte(byte, self.purpose.charset());
+                    let stray = fault == BodyFault::NotUtf8;
+                    return Err(fault.at(if stray {
+                        at.saturating_add(length(taken))
+                    } else {
+                        self.began
+                    }));
+                }
+            }
+            taken = taken.saturating_add(1);
+        }
+        Ok(taken)
     }
 
     fn push_escaped(&mut self, unit: u16) -> Result<(), Fault> {
