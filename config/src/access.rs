@@ -1,6 +1,6 @@
 //! `callers`, `rules` and `routes`: who may call what, and where. References are resolved here, by name.
 
-use crate::read::{At, Object, Problems, name, one_of, owned, refuse_doubles, text};
+use crate::read::{At, Named, Object, Problems, name, one_of, owned, text, unknown};
 use crate::units::size;
 use postern_core::model::ModelPattern;
 use postern_core::operation::{Api, Operation};
@@ -8,58 +8,58 @@ use postern_core::policy::{
     Access, Caller, Condition, HostPattern, Paths, Quantifier, Route, Rule, RuleEffect,
 };
 use postern_core::scope::{DEFAULT_TEMPLATE, ScopeTemplate, TemplateFault};
-use postern_core::token::{Issuer, Issuers};
+use postern_core::token::Issuer;
 use std::sync::Arc;
 
 /// The longest body where a route names no limit: 32 MiB.
 const DEFAULT_MAX_BODY: u64 = 32 << 20;
 
+type Issuers<'a> = Named<'a, Issuer>;
+type Callers<'a> = Named<'a, Arc<Caller>>;
+type Rules<'a> = Named<'a, Arc<Rule>>;
+
 /// Reads the three parts and gives the routes, which hold the rest.
 pub(crate) fn read(
     object: &mut Object<'_>,
-    issuers: Option<&Issuers>,
+    issuers: &Issuers<'_>,
     problems: &mut Problems,
 ) -> Option<Vec<Arc<Route>>> {
-    let callers = object.optional("callers", problems, Some(Vec::new()), |at, problems| {
-        let callers = at.list(problems, |at, problems| caller(at, issuers, problems))?;
-        refuse_doubles(
-            at.path(),
-            "name",
-            callers.iter().map(|caller| &*caller.name),
-            problems,
+    let callers = Named::read(
+        "caller",
+        object.field("callers"),
+        "name",
+        problems,
+        |at, problems| caller(at, issuers, problems),
+    );
+    let rules = Named::read(
+        "rule",
+        object.field("rules"),
+        "id",
+        problems,
+        |at, problems| rule(at, &callers, problems),
+    );
+    let path = object.path_of("routes");
+    let routes = object.field("routes");
+    if routes
+        .as_ref()
+        .is_none_or(|at| at.json().as_list().is_some_and(<[_]>::is_empty))
+    {
+        problems.add(
+            &path,
+            "needs at least one route: what no route matches is refused",
         );
-        Some(callers)
+    }
+    let routes = Named::read("route", routes, "name", problems, |at, problems| {
+        route(at, &rules, problems)
     });
-    let known_callers = callers.as_deref();
-    let rules = object.optional("rules", problems, Some(Vec::new()), |at, problems| {
-        let rules = at.list(problems, |at, problems| rule(at, known_callers, problems))?;
-        refuse_doubles(
-            at.path(),
-            "id",
-            rules.iter().map(|rule| &*rule.id),
-            problems,
-        );
-        Some(rules)
-    });
-    let known_rules = rules.as_deref();
-    let routes = object.required("routes", problems, |at, problems| {
-        let routes = at.some(problems, |at, problems| route(at, known_rules, problems))?;
-        refuse_doubles(
-            at.path(),
-            "name",
-            routes.iter().map(|route| route.name.as_str()),
-            problems,
-        );
-        refuse_unreachable_routes(at.path(), &routes, problems);
-        Some(routes)
-    });
-    let (rules, routes) = (rules?, routes?);
-    refuse_unused_rules(&rules, &routes, problems);
-    let _ = callers?;
-    Some(routes)
+    let (routes, rules) = (routes.entries()?, rules.entries()?);
+    refuse_unreachable_routes(&path, routes, problems);
+    refuse_unused_rules(rules, routes, problems);
+    callers.entries()?;
+    Some(routes.to_vec())
 }
 
-fn caller(at: &At<'_>, issuers: Option<&Issuers>, problems: &mut Problems) -> Option<Arc<Caller>> {
+fn caller(at: &At<'_>, issuers: &Issuers<'_>, problems: &mut Problems) -> Option<Arc<Caller>> {
     let path = at.path().to_owned();
     let mut object = at.object(problems)?;
     let name = object.required("name", problems, name);
@@ -87,25 +87,18 @@ fn caller(at: &At<'_>, issuers: Option<&Issuers>, problems: &mut Problems) -> Op
 
 fn conditions(
     at: &At<'_>,
-    issuers: Option<&Issuers>,
+    issuers: &Issuers<'_>,
     problems: &mut Problems,
 ) -> Option<Vec<Condition>> {
     at.some(problems, |at, problems| condition(at, issuers, problems))
 }
 
-fn condition(at: &At<'_>, issuers: Option<&Issuers>, problems: &mut Problems) -> Option<Condition> {
+fn condition(at: &At<'_>, issuers: &Issuers<'_>, problems: &mut Problems) -> Option<Condition> {
     let path = at.path().to_owned();
     let mut object = at.object(problems)?;
     let names = |at: &At<'_>, problems: &mut Problems| at.some(problems, owned);
     let issuer = object.optional("issuer", problems, Some(None), |at, problems| {
-        let named = text(at, problems)?;
-        // Issuers that could not be read have their own problems; not one more for each use.
-        let issuers = issuers?;
-        if !issuers.iter().any(|issuer| issuer.name() == named) {
-            let known: Vec<&str> = issuers.iter().map(Issuer::name).collect();
-            return at.refuse(problems, unknown("issuer", named, &known));
-        }
-        Some(Some(named.to_owned()))
+        Some(Some(issuers.refer(at, problems)?.to_owned()))
     });
     let subjects = object.optional("subjects", problems, Some(Vec::new()), names);
     let tenants = object.optional("tenants", problems, Some(Vec::new()), names);
@@ -141,11 +134,7 @@ fn condition(at: &At<'_>, issuers: Option<&Issuers>, problems: &mut Problems) ->
     Some(condition)
 }
 
-fn rule(
-    at: &At<'_>,
-    callers: Option<&[Arc<Caller>]>,
-    problems: &mut Problems,
-) -> Option<Arc<Rule>> {
+fn rule(at: &At<'_>, callers: &Callers<'_>, problems: &mut Problems) -> Option<Arc<Rule>> {
     let mut object = at.object(problems)?;
     let id = object.required("id", problems, name);
     let effect = object.required("effect", problems, |at, problems| {
@@ -163,17 +152,12 @@ fn rule(
     });
     let callers = object.required("callers", problems, |at, problems| {
         at.some(problems, |at, problems| {
-            let named = text(at, problems)?;
-            // Callers that could not be read have their own problems; not one more for each use.
-            let callers = callers?;
-            let found = callers.iter().find(|caller| &*caller.name == named);
-            match found {
-                Some(caller) => Some(Arc::clone(caller)),
-                None => {
-                    let known: Vec<&str> = callers.iter().map(|caller| &*caller.name).collect();
-                    at.refuse(problems, unknown("callers", named, &known))
-                }
-            }
+            let named = callers.refer(at, problems)?;
+            callers
+                .entries()?
+                .iter()
+                .find(|caller| &*caller.name == named)
+                .map(Arc::clone)
         })
     });
     let scopes_path = object.path_of("scopes");
@@ -255,7 +239,7 @@ fn operation(at: &At<'_>, problems: &mut Problems) -> Option<Operation> {
     }
 }
 
-fn route(at: &At<'_>, rules: Option<&[Arc<Rule>]>, problems: &mut Problems) -> Option<Arc<Route>> {
+fn route(at: &At<'_>, rules: &Rules<'_>, problems: &mut Problems) -> Option<Arc<Route>> {
     let path = at.path().to_owned();
     let mut object = at.object(problems)?;
     let name = object.required("name", problems, name);
@@ -304,7 +288,7 @@ fn route(at: &At<'_>, rules: Option<&[Arc<Rule>]>, problems: &mut Problems) -> O
         let () = identity?;
         let rules = match chosen {
             Some(chosen) => chosen?,
-            None => rules?.to_vec(),
+            None => rules.entries()?.to_vec(),
         };
         if !rules.iter().any(|rule| rule.effect == RuleEffect::Allow) {
             problems.add(
@@ -337,21 +321,14 @@ fn identity(at: &At<'_>, problems: &mut Problems) -> Option<()> {
     .map(|_| ())
 }
 
-fn route_rules(
-    at: &At<'_>,
-    rules: Option<&[Arc<Rule>]>,
-    problems: &mut Problems,
-) -> Option<Vec<Arc<Rule>>> {
+fn route_rules(at: &At<'_>, rules: &Rules<'_>, problems: &mut Problems) -> Option<Vec<Arc<Rule>>> {
     at.some(problems, |at, problems| {
-        let named = text(at, problems)?;
-        let rules = rules?;
-        match rules.iter().find(|rule| &*rule.id == named) {
-            Some(rule) => Some(Arc::clone(rule)),
-            None => {
-                let known: Vec<&str> = rules.iter().map(|rule| &*rule.id).collect();
-                at.refuse(problems, unknown("rule", named, &known))
-            }
-        }
+        let named = rules.refer(at, problems)?;
+        rules
+            .entries()?
+            .iter()
+            .find(|rule| &*rule.id == named)
+            .map(Arc::clone)
     })
 }
 
@@ -486,20 +463,5 @@ fn refuse_unused_rules(rules: &[Arc<Rule>], routes: &[Arc<Route>], problems: &mu
                 format!("`{}` is unreachable: no route uses it", rule.id),
             );
         }
-    }
-}
-
-fn unknown(what: &str, named: &str, known: &[&str]) -> String {
-    let nearest = known
-        .iter()
-        .min_by_key(|name| strsim::damerau_levenshtein(name, named));
-    match nearest {
-        Some(name) if strsim::damerau_levenshtein(name, named) <= 3 => {
-            format!("no {what} is named `{named}`; did you mean `{name}`?")
-        }
-        _ => format!(
-            "no {what} is named `{named}`; known are {}",
-            known.join(", ")
-        ),
     }
 }

@@ -1,6 +1,6 @@
 //! `issuers`: who signs tokens, with which keys and algorithms, and what their claims are called.
 
-use crate::read::{At, Problems, owned, text};
+use crate::read::{At, Named, Object, Problems, owned, text};
 use crate::units::duration;
 use postern_core::token::{
     Alg, ClaimPaths, Issuer, IssuerSpec, Issuers, IssuersFault, KeyFault, KeySet,
@@ -13,22 +13,22 @@ const LATER: &[&str] = &["from", "proofOfPossession", "forward", "revocation"];
 const DEFAULT_LEEWAY: u64 = 30_000;
 const DEFAULT_MAX_LIFETIME: u64 = 86_400_000;
 
-pub(crate) fn issuers(at: &At<'_>, problems: &mut Problems) -> Option<Issuers> {
-    let read = at.list(problems, issuer)?;
-    match Issuers::new(read) {
+pub(crate) fn issuers<'a>(object: &mut Object<'a>, problems: &mut Problems) -> Named<'a, Issuer> {
+    Named::read("issuer", object.field("issuers"), "name", problems, issuer)
+}
+
+/// All issuers together: no two can be mistaken for each other.
+pub(crate) fn together(issuers: &[Issuer], problems: &mut Problems) -> Option<Issuers> {
+    match Issuers::new(issuers.to_vec()) {
         Ok(issuers) => Some(issuers),
         Err(faults) => {
             for fault in faults {
                 match fault {
-                    IssuersFault::NameTwice(index) => {
-                        problems.add(
-                            &format!("{}[{index}].name", at.path()),
-                            "an earlier issuer has this name",
-                        );
-                    }
+                    // Names were compared as the list was read.
+                    IssuersFault::NameTwice(_) => {}
                     IssuersFault::IssuerTwice(index) => {
                         problems.add(
-                            &format!("{}[{index}].issuer", at.path()),
+                            &format!("issuers[{index}].issuer"),
                             "an earlier issuer has this `iss`",
                         );
                     }

@@ -18,7 +18,6 @@ pub use read::{Problem, Problems};
 
 use postern_core::json::{Json, JsonFault};
 use postern_core::policy::{HeadHold, Policy};
-use postern_core::token::Issuers;
 use read::{At, Object, text};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -105,13 +104,11 @@ fn read_policy(
         Some((HeadHold::None, DEFAULT_HOLD_TIMEOUT)),
         host,
     );
-    let issuers = object.optional(
-        "issuers",
-        problems,
-        Some(Issuers::default()),
-        issuer::issuers,
-    );
-    let access = access::read(&mut object, issuers.as_ref(), problems);
+    let issuers = issuer::issuers(&mut object, problems);
+    let access = access::read(&mut object, &issuers, problems);
+    let issuers = issuers
+        .entries()
+        .and_then(|issuers| issuer::together(issuers, problems));
     let audit = object.optional("audit", problems, Some(audit::default()), |at, problems| {
         audit::audit(at, environment, problems)
     });

@@ -177,7 +177,9 @@ impl<'a> Object<'a> {
 
     /// The place of a field, if the object has it.
     pub(crate) fn field(&mut self, name: &'static str) -> Option<At<'a>> {
-        self.read.push(name);
+        if !self.read.contains(&name) {
+            self.read.push(name);
+        }
         let (_, json) = self.members.iter().find(|(member, _)| member == name)?;
         Some(At {
             json,
@@ -292,21 +294,88 @@ pub(crate) fn one_of<T: Copy>(
     }
 }
 
-/// Refuses names that came before. Gives the places back in order.
-pub(crate) fn refuse_doubles<'n>(
-    path: &str,
-    field: &str,
-    names: impl Iterator<Item = &'n str>,
-    problems: &mut Problems,
-) {
-    let mut seen: Vec<&str> = Vec::new();
-    for (index, name) in names.enumerate() {
-        if seen.contains(&name) {
-            problems.add(
-                &format!("{path}[{index}].{field}"),
-                format!("`{name}` stands twice"),
-            );
+/// Entries of a list that others refer to by name.
+#[derive(Debug)]
+pub(crate) struct Named<'a, T> {
+    what: &'static str,
+    /// The names that the entries give themselves, whatever else is wrong with them: so that a reference to a faulty
+    /// entry is no second problem, and a reference to none is one.
+    names: Vec<&'a str>,
+    entries: Option<Vec<T>>,
+}
+
+impl<'a, T> Named<'a, T> {
+    /// Reads a list whose entries name themselves in `field`; names must be unique. An absent list has no entries.
+    pub(crate) fn read(
+        what: &'static str,
+        at: Option<At<'a>>,
+        field: &str,
+        problems: &mut Problems,
+        reader: impl FnMut(&At<'a>, &mut Problems) -> Option<T>,
+    ) -> Self {
+        let Some(at) = at else {
+            return Self {
+                what,
+                names: Vec::new(),
+                entries: Some(Vec::new()),
+            };
+        };
+        let entries = at.list(problems, reader);
+        let listed = at.json.as_list().unwrap_or_default();
+        let mut names: Vec<&str> = Vec::new();
+        for (index, entry) in listed.iter().enumerate() {
+            let Some(name) = entry.member(field).and_then(Json::as_str) else {
+                continue;
+            };
+            if names.contains(&name) {
+                problems.add(
+                    &format!("{}[{index}].{field}", at.path),
+                    format!("`{name}` stands twice"),
+                );
+            }
+            names.push(name);
         }
-        seen.push(name);
+        Self {
+            what,
+            names,
+            entries,
+        }
     }
+
+    /// The entries, unless one of them could not be read.
+    pub(crate) fn entries(&self) -> Option<&[T]> {
+        self.entries.as_deref()
+    }
+
+    /// The name that stands here, if an entry has it.
+    pub(crate) fn refer<'b>(&self, at: &At<'b>, problems: &mut Problems) -> Option<&'b str> {
+        let named = text(at, problems)?;
+        if self.names.contains(&named) {
+            Some(named)
+        } else {
+            at.refuse(problems, unknown(self.what, named, &self.names))
+        }
+    }
+}
+
+/// What to say of a name that is none of the known ones.
+pub(crate) fn unknown(what: &str, named: &str, known: &[&str]) -> String {
+    match nearest(named, known) {
+        Some(name) => format!("no {what} is named `{named}`; did you mean `{name}`?"),
+        None if known.is_empty() => format!("no {what} is named `{named}`; there is none"),
+        None => format!(
+            "no {what} is named `{named}`; known are {}",
+            known.join(", ")
+        ),
+    }
+}
+
+/// The known name that is at most three typing mistakes away.
+fn nearest<'k>(named: &str, known: &[&'k str]) -> Option<&'k str> {
+    known
+        .iter()
+        .map(|name| (strsim::damerau_levenshtein(name, named), *name))
+        .filter(|(distance, _)| *distance <= 3)
+        .min()
+        .map(|(_, name)| name)
 }

@@ -382,6 +382,8 @@ fn credential<'a>(pairs: &[Pair<'a>], query: Option<&'a str>) -> Result<Credenti
     Ok(match (authorization, others) {
         (None, 0) => Credential::None,
         (None, 1) => Credential::Other,
+        // WHY: gateways join repeated headers of this name with a comma; no scheme here has one (RFC 6750 section 2.1).
+        (Some(value), 0) if value.contains(',') => Credential::Repeated,
         (Some(value), 0) => match value.split_once(' ') {
             Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() => {
                 Credential::Bearer(Secret::new(token.as_bytes()))
@@ -560,6 +562,11 @@ mod tests {
                 &[(b"authorization", b"Basic abc")],
                 "Other",
                 "another scheme",
+            ),
+            (
+                &[(b"authorization", b"Bearer abc,Bearer def")],
+                "Repeated",
+                "two headers as the gateway joins them",
             ),
             (&[(b"authorization", b"Bearer")], "Other", "no token"),
             (&[(b"x-api-key", b"abc")], "Other", "another place"),

@@ -28,7 +28,7 @@ use crate::body::{BodyScan, Digested, Faulted, Limits};
 use crate::decide::{self, Denial, Permit, Question};
 use crate::facts::{self, Pair, RequestFacts};
 use crate::identity::Identity;
-use crate::model::Model;
+use crate::model::{Model, ModelFault};
 use crate::operation::{Call, ModelSource, Operation};
 use crate::peer::{Connection, Peer};
 use crate::policy::{Access, HeadHold, Policy, Route, Rule};
@@ -529,7 +529,18 @@ impl Story {
             route,
             deadline,
         } = reading;
-        let scan = scan.feed(chunk).map_err(|faulted| self.fault(&faulted))?;
+        let scan = match scan.feed(chunk) {
+            Ok(scan) => scan,
+            Err(faulted) => {
+                let refusal = self.fault(&faulted);
+                // The model may stand before the fault in this very chunk: then it is decided on first, as it would have
+                // been with a chunk of its own.
+                if let Some(model) = faulted.model() {
+                    let _permit = self.decide_in_body(model, &identity, operation, &route)?;
+                }
+                return Err(refusal);
+            }
+        };
         self.request.bytes = scan.bytes();
         let Some(model) = scan.model() else {
             if is_whole(scan.bytes(), length, end) {
@@ -551,18 +562,7 @@ impl Story {
             };
             return Ok((Phase::Reading(Box::new(reading)), Step::hold()));
         };
-        let model = Model::parse(model).map_err(|fault| fault.refusal())?;
-        let Access::Guarded { rules, .. } = &route.access else {
-            return Err(misplaced());
-        };
-        let permit = self.decide(
-            rules,
-            Question {
-                identity: &identity,
-                operation,
-                model: Some(&model),
-            },
-        )?;
+        let permit = self.decide_in_body(model, &identity, operation, &route)?;
         let sending = self.send(
             Sending {
                 permit,
@@ -621,6 +621,27 @@ impl Story {
             digest: Some(audit::digest_text(digested.sha256())),
         };
         Rest::Nothing
+    }
+
+    fn decide_in_body(
+        &mut self,
+        model: &str,
+        identity: &Identity,
+        operation: Operation,
+        route: &Route,
+    ) -> Result<Permit, Refusal> {
+        let model = Model::parse(model).map_err(ModelFault::refusal)?;
+        let Access::Guarded { rules, .. } = &route.access else {
+            return Err(misplaced());
+        };
+        self.decide(
+            rules,
+            Question {
+                identity,
+                operation,
+                model: Some(&model),
+            },
+        )
     }
 
     fn decide(&mut self, rules: &[Arc<Rule>], question: Question<'_>) -> Result<Permit, Refusal> {
@@ -724,6 +745,12 @@ impl Story {
     }
 
     fn record(&mut self, ended: Ended, now: u64, policy: &Policy) -> Record {
+        // The gateway takes a chunk into its buffer before it shows it to us; when that is over its limit it answers 413
+        // itself and drops what we let pass in that very callback.
+        if ended.details.as_deref() == Some(DROPPED) {
+            self.request.complete = false;
+            self.request.digest = None;
+        }
         let Ended {
             method,
             path,
@@ -764,6 +791,9 @@ impl Story {
         }
     }
 }
+
+/// The gateway's response code details when a request was over its own buffer limit.
+const DROPPED: &str = "request_payload_too_large";
 
 /// Whether a body is at its end: the host says so, or the declared length is reached. The latter matters because then no
 /// more may pass although the host may not have said yet that it is the end.

@@ -8,7 +8,10 @@
 //! | `crypto` | signatures: the host's first, ours otherwise |
 
 #![deny(unsafe_code)]
-#![allow(missing_docs, reason = "the one public item is the entry point that the SDK's macro makes")]
+#![allow(
+    missing_docs,
+    reason = "the one public item is the entry point that the SDK's macro makes"
+)]
 
 mod call;
 mod crypto;

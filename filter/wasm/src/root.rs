@@ -1,7 +1,8 @@
 //! What a worker has: the policy that it loaded, its ids, and the streams that wait.
 
 use crate::call::{Call, Waiting};
-use crate::{crypto, host};
+use crate::crypto::{self, By};
+use crate::host;
 use postern_core::audit::{Ids, hex};
 use postern_core::policy::{Policy, Sink};
 use postern_core::stream::Ground;
@@ -21,6 +22,7 @@ const TICK_MILLIS: u32 = 250;
 pub(crate) struct Worker {
     policy: Policy,
     crypto: Crypto,
+    signatures: By,
     pub(crate) ids: RefCell<Ids>,
     /// Streams that wait for their decision, by context id.
     pub(crate) waiting: RefCell<BTreeMap<u32, Waiting>>,
@@ -73,7 +75,8 @@ impl Root {
                     .to_owned(),
             ));
         }
-        let crypto = crypto::install().map_err(|problem| one(format!("policy: {problem}")))?;
+        let (crypto, signatures) =
+            crypto::install().map_err(|problem| one(format!("policy: {problem}")))?;
         let boot = random()
             .map_err(|error| one(format!("policy: the gateway gives no randomness ({error})")))?;
         let ids = RefCell::new(Ids::new(boot));
@@ -85,6 +88,7 @@ impl Root {
         Ok(Worker {
             policy,
             crypto,
+            signatures,
             ids,
             waiting: RefCell::default(),
         })
@@ -104,7 +108,7 @@ impl RootContext for Root {
                         env!("CARGO_PKG_VERSION"),
                         option_env!("POSTERN_GIT_HASH").unwrap_or("unknown"),
                         hex(&worker.policy.digest),
-                        crypto::by_whom(),
+                        worker.signatures,
                     ),
                 );
                 self.worker = Some(Rc::new(worker));

@@ -199,11 +199,12 @@ impl fmt::Display for BodyFault {
 }
 
 /// A scan that ended with a fault: what, where, and what had been seen of the body by then.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Faulted {
     pub(super) fault: BodyFault,
     pub(super) offset: u64,
     pub(super) digested: Digested,
+    pub(super) model: Option<String>,
 }
 
 impl Faulted {
@@ -224,6 +225,13 @@ impl Faulted {
     #[must_use]
     pub const fn digested(&self) -> Digested {
         self.digested
+    }
+
+    /// The model, when its closing quote stood before the fault: so that who decides on it decides the same whether both
+    /// came in one chunk or in two.
+    #[must_use]
+    pub fn model(&self) -> Option<&str> {
+        self.model.as_deref()
     }
 }
 

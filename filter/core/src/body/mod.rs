@@ -199,6 +199,15 @@ enum Reading {
     Anything,
 }
 
+impl Reading {
+    fn model(&self) -> Option<&str> {
+        match self {
+            Self::Json(scanner) => scanner.facts().model(),
+            Self::Nothing | Self::Anything => None,
+        }
+    }
+}
+
 impl BodyScan {
     /// The scan of a body that is a JSON object.
     #[must_use]
@@ -265,6 +274,7 @@ impl BodyScan {
                 fault,
                 offset,
                 digested: digested(bytes, sha256),
+                model: reading.model().map(str::to_owned),
             }),
         }
     }
@@ -272,10 +282,7 @@ impl BodyScan {
     /// The model, as soon as its closing quote was seen.
     #[must_use]
     pub fn model(&self) -> Option<&str> {
-        match &self.reading {
-            Reading::Json(scanner) => scanner.facts().model(),
-            Reading::Nothing | Reading::Anything => None,
-        }
+        self.reading.model()
     }
 
     /// The number of bytes fed.
@@ -290,6 +297,7 @@ impl BodyScan {
     /// `Empty` when there was no body, `Unfinished` when its end is missing.
     pub fn finish(self) -> Result<Scanned, Faulted> {
         let digested = digested(self.bytes, self.sha256);
+        let model = self.reading.model().map(str::to_owned);
         let found = match self.reading {
             Reading::Json(scanner) => scanner.finish(),
             Reading::Nothing | Reading::Anything => Ok(BodyFacts::NONE),
@@ -300,6 +308,7 @@ impl BodyScan {
                 fault,
                 offset,
                 digested,
+                model,
             }),
         }
     }

@@ -15,6 +15,7 @@ mod compact;
 mod crypto;
 mod fault;
 mod header;
+pub mod host;
 mod issuer;
 mod key;
 mod secret;
