@@ -43,17 +43,38 @@ pub struct Deployment {
     pub mode: Mode,
     /// The module and its policy.
     pub filter: Filter,
-    /// The HTTP/1.1 upstream.
-    pub upstream_h1: SocketAddr,
-    /// The HTTP/2 upstream (prior knowledge).
-    pub upstream_h2: SocketAddr,
+    /// How many worker threads serve.
+    pub workers: u32,
+    /// Whether the gateway takes upgrades: by default it answers them itself, before any filter.
+    pub upgrades: bool,
+}
+
+/// Where the upstream listens.
+#[derive(Debug, Clone, Copy)]
+pub struct Upstreams {
+    /// HTTP/1.1.
+    pub h1: SocketAddr,
+    /// HTTP/2, by prior knowledge.
+    pub h2: SocketAddr,
 }
 
 impl Deployment {
+    /// One worker, no upgrades.
+    #[must_use]
+    pub fn new(mode: Mode, filter: Filter) -> Self {
+        Self {
+            mode,
+            filter,
+            workers: 1,
+            upgrades: false,
+        }
+    }
+
     /// The bootstrap. The access log goes to `access_log`, one JSON object a line.
     #[must_use]
-    pub fn bootstrap(&self, access_log: &Path) -> Value {
+    pub fn bootstrap(&self, upstreams: Upstreams, access_log: &Path) -> Value {
         json!({
+            "node": { "id": "router~127.0.0.1~gateway-7.istio-ingress~cluster.local", "cluster": "istio-ingressgateway" },
             "admin": { "address": loopback(0) },
             "static_resources": {
                 "listeners": [
@@ -61,10 +82,10 @@ impl Deployment {
                     self.listener("to_h2", access_log),
                 ],
                 "clusters": [
-                    cluster("to_h1", self.upstream_h1, json!({
+                    cluster("to_h1", upstreams.h1, json!({
                         "http_protocol_options": { "enable_trailers": true },
                     })),
-                    cluster("to_h2", self.upstream_h2, json!({ "http2_protocol_options": {} })),
+                    cluster("to_h2", upstreams.h2, json!({ "http2_protocol_options": {} })),
                 ],
             },
         })
@@ -81,8 +102,10 @@ impl Deployment {
                     "stat_prefix": name,
                     "codec_type": "AUTO",
                     "http_protocol_options": { "enable_trailers": true },
-                    // Without this the gateway answers an upgrade itself, and what the module says is not seen.
-                    "upgrade_configs": [{ "upgrade_type": "websocket" }],
+                    // WHY: what a stream may buffer is the connection's limit on HTTP/1.1 (1 MiB by default), but
+                    // the stream's window on HTTP/2 (16 MiB by default). One limit for both, as the scenarios say.
+                    "http2_protocol_options": { "initial_stream_window_size": gateway::BUFFER_LIMIT },
+                    "upgrade_configs": if self.upgrades { json!([{ "upgrade_type": "websocket" }]) } else { json!([]) },
                     "access_log": [access_log_json(access_log)],
                     "http_filters": self.http_filters(),
                     "route_config": self.routes(name),

@@ -39,6 +39,8 @@ pub struct Call {
     pub trailers: Headers,
     /// Where the client goes away.
     pub leave: Option<Leave>,
+    /// Instead of going away there, the client stays and says nothing more.
+    pub stalls: bool,
     /// HTTP/1.1: the most bytes of one write, the head included; every write is a packet of its own.
     pub packet: Option<usize>,
 }
@@ -63,6 +65,7 @@ impl Call {
             end: End::WithLast,
             trailers: Vec::new(),
             leave: None,
+            stalls: false,
             packet: None,
         }
     }
@@ -117,6 +120,7 @@ impl From<&Request> for Call {
             end: request.end,
             trailers: request.trailers.clone(),
             leave: request.leave,
+            stalls: false,
             packet: None,
         }
     }
@@ -174,7 +178,7 @@ async fn h1(stream: TcpStream, call: &Call) -> Result<Option<Answer>, String> {
         tokio::select! {
             // An answer before the request's end: whatever is still to be sent has lost its meaning.
             answered = &mut read => { answered?; false }
-            leaves = &mut write => if leaves { true } else { read.await?; false },
+            leaves = &mut write => if leaves && !call.stalls { true } else { read.await?; false },
         }
     };
     if leaves {
@@ -309,7 +313,7 @@ async fn h2_stream(
             answer = &mut read => return answer,
             leaves = &mut write => leaves?,
         };
-        if !leaves {
+        if !leaves || call.stalls {
             return read.await;
         }
     }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::bootstrap::Deployment;
+use crate::bootstrap::{Deployment, Upstreams};
 use crate::logs::{AccessLine, Lines, record_in};
 use crate::supervised::Supervised;
 
@@ -21,6 +21,8 @@ use crate::supervised::Supervised;
 const START: Duration = Duration::from_secs(90);
 /// How long an answer of the admin interface may take.
 const ADMIN: Duration = Duration::from_secs(10);
+/// The environment of the process, as a mesh gives it to its gateways.
+pub const ENVIRONMENT: [(&str, &str); 1] = [("POD_NAME", "gateway-7")];
 const STEP: Duration = Duration::from_millis(20);
 
 /// The checkout's root.
@@ -90,16 +92,24 @@ impl Envoy {
     ///
     /// # Errors
     /// When Envoy ends instead, or does not come up in time: its whole log.
-    pub fn start(name: &str, deployment: &Deployment, workers: u32) -> Result<Self, NotStarted> {
+    pub fn start(
+        name: &str,
+        deployment: &Deployment,
+        upstreams: Upstreams,
+    ) -> Result<Self, NotStarted> {
         let folder = root().join("target/envoy-test").join(name);
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).expect("a folder under target/");
         let [config, log, access, admin] =
             ["envoy.json", "envoy.log", "access.log", "admin.addr"].map(|file| folder.join(file));
         fs::write(&access, b"").expect("the access log");
-        fs::write(&config, format!("{:#}", deployment.bootstrap(&access)))
-            .expect("the configuration");
-        let mut process = Supervised::start(&program(), &arguments(&config, &admin, workers), &log)
+        fs::write(
+            &config,
+            format!("{:#}", deployment.bootstrap(upstreams, &access)),
+        )
+        .expect("the configuration");
+        let arguments = arguments(&config, &admin, deployment.workers);
+        let mut process = Supervised::start(&program(), &arguments, &ENVIRONMENT, &log)
             .expect("the supervising shell");
         let admin = match wait_for_admin(&mut process, &admin) {
             Ok(admin) => admin,

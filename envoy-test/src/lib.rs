@@ -16,6 +16,7 @@
 pub mod bootstrap;
 pub mod client;
 pub mod envoy;
+pub mod given;
 pub mod h1;
 pub mod logs;
 pub mod stage;

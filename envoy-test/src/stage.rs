@@ -11,7 +11,7 @@ use postern_tests::scenario::{Answer, Case, Forwarded, Observed, Protocol, Upstr
 use serde_json::Value;
 use tokio::runtime::{Handle, Runtime};
 
-use crate::bootstrap::{Deployment, Filter};
+use crate::bootstrap::Deployment;
 use crate::client::{self, Call};
 use crate::envoy::{Envoy, NotStarted};
 use crate::logs::AccessLine;
@@ -113,27 +113,14 @@ impl Seen {
 }
 
 impl Stage {
-    /// Starts a gateway with `filter` in front of a new upstream.
+    /// Starts a gateway in front of a new upstream.
     ///
     /// # Errors
     /// When Envoy does not start.
-    pub fn set(
-        name: &str,
-        mode: postern_tests::scenario::Mode,
-        filter: Filter,
-        workers: u32,
-    ) -> Result<Self, NotStarted> {
+    pub fn set(name: &str, deployment: &Deployment) -> Result<Self, NotStarted> {
         let recorder = Recorder::start(runtime().handle());
-        let deployment = Deployment {
-            mode,
-            filter,
-            upstream_h1: recorder.h1,
-            upstream_h2: recorder.h2,
-        };
-        Ok(Self {
-            envoy: Envoy::start(name, &deployment, workers)?,
-            recorder,
-        })
+        let envoy = Envoy::start(name, deployment, recorder.upstreams)?;
+        Ok(Self { envoy, recorder })
     }
 
     /// Makes a call and gathers all that is seen of it.

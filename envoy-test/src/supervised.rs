@@ -42,13 +42,15 @@ pub struct Supervised {
 }
 
 impl Supervised {
-    /// Starts `program` with `arguments`; standard output and error are appended to `output`.
+    /// Starts `program` with `arguments` and, in its environment, `variables`; standard output and error are
+    /// appended to `output`.
     ///
     /// # Errors
     /// When the output file or the shell cannot be opened. A program that does not exist shows as exit code 127.
     pub fn start(
         program: &Path,
         arguments: &[impl AsRef<OsStr>],
+        variables: &[(&str, &str)],
         output: &Path,
     ) -> io::Result<Self> {
         let file = File::options().create(true).append(true).open(output)?;
@@ -56,6 +58,7 @@ impl Supervised {
             .args(["-c", SUPERVISOR, "supervisor"])
             .arg(program)
             .args(arguments)
+            .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(file.try_clone()?)
             .stderr(file)
@@ -105,5 +108,53 @@ impl Supervised {
 impl Drop for Supervised {
     fn drop(&mut self) {
         let _ = self.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn started(name: &str, script: &str) -> (Supervised, std::path::PathBuf) {
+        let output = std::env::temp_dir().join(format!("postern-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_file(&output);
+        let child = Supervised::start(
+            Path::new("/bin/sh"),
+            &["-c", script],
+            &[("WORD", "said")],
+            &output,
+        )
+        .expect("a shell");
+        (child, output)
+    }
+
+    fn said(output: &Path) -> String {
+        for _ in 0..500 {
+            let text = std::fs::read_to_string(output).unwrap_or_default();
+            if text.ends_with('\n') {
+                return text.trim().to_owned();
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("the child said nothing");
+    }
+
+    #[test]
+    fn dropping_ends_the_child() {
+        let (child, output) = started("drop", "echo $$; exec sleep 1000");
+        let running = Path::new("/proc").join(said(&output));
+        assert!(running.exists());
+        drop(child);
+        assert!(!running.exists(), "{running:?} outlived its supervisor");
+    }
+
+    #[test]
+    fn the_end_and_its_code_are_seen() {
+        let (mut child, output) = started("end", "echo $WORD; exit 7");
+        let status = child
+            .wait_at_most(Duration::from_secs(10))
+            .expect("a status");
+        assert_eq!(status.and_then(|status| status.code()), Some(7));
+        assert_eq!(said(&output), "said");
     }
 }

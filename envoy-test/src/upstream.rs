@@ -5,7 +5,7 @@
 //! case. Requests of a case that nobody announced are kept as well: something came that should not have.
 
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 
+use crate::bootstrap::Upstreams;
 use crate::client::fields;
 use crate::h1::{Body, RequestHead};
 
@@ -26,10 +27,8 @@ const MAX_PROXY_LINE: usize = 107;
 /// A running upstream: an HTTP/1.1 and an HTTP/2 port.
 #[derive(Debug, Clone)]
 pub struct Recorder {
-    /// Where HTTP/1.1 is spoken.
-    pub h1: SocketAddr,
-    /// Where HTTP/2 is spoken, by prior knowledge.
-    pub h2: SocketAddr,
+    /// Where it listens.
+    pub upstreams: Upstreams,
     book: Arc<Mutex<HashMap<Ipv4Addr, Page>>>,
 }
 
@@ -62,9 +61,12 @@ impl Recorder {
         };
         let (h1, h2) = (listen(), listen());
         let address = |listener: &TcpListener| listener.local_addr().expect("a bound socket");
-        let recorder = Self {
+        let upstreams = Upstreams {
             h1: address(&h1),
             h2: address(&h2),
+        };
+        let recorder = Self {
+            upstreams,
             book: Arc::default(),
         };
         runtime.spawn(recorder.clone().accept(h1, false));

@@ -10,7 +10,7 @@
 
 use std::sync::OnceLock;
 
-use postern_envoy_test::bootstrap::Filter;
+use postern_envoy_test::bootstrap::{Deployment, Filter};
 use postern_envoy_test::client::Call;
 use postern_envoy_test::stage::{Seen, Stage};
 use postern_tests::scenario::{End, Framing, Leave, Mode, Protocol, Upstream, UpstreamLeave};
@@ -18,7 +18,7 @@ use postern_tests::scenario::{End, Framing, Leave, Mode, Protocol, Upstream, Ups
 fn bare() -> &'static Stage {
     static STAGE: OnceLock<Stage> = OnceLock::new();
     STAGE.get_or_init(|| {
-        Stage::set("instruments", Mode::None, Filter::Absent, 1)
+        Stage::set("instruments", &Deployment::new(Mode::None, Filter::Absent))
             .unwrap_or_else(|fault| panic!("{fault}"))
     })
 }
@@ -162,8 +162,8 @@ fn an_envoy_that_cannot_start_says_why() {
         module: "/nonexistent.wasm".into(),
         policy: "{}".into(),
     };
-    let fault =
-        Stage::set("instruments-broken", Mode::None, filter, 1).expect_err("no such module");
+    let fault = Stage::set("instruments-broken", &Deployment::new(Mode::None, filter))
+        .expect_err("no such module");
     assert!(fault.code.is_some_and(|code| code != 0), "{fault}");
     assert!(fault.log.contains("nonexistent.wasm"), "{fault}");
 }
