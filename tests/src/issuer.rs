@@ -4,7 +4,9 @@
 //! same request at the same second is the same bytes. Signatures are made with the RustCrypto crates directly, so
 //! that what the product verifies was not made by the product's own code.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::OnceLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -125,6 +127,10 @@ pub struct TokenSpec {
     pub claims: Map<String, Value>,
     /// The payload as this text instead of claims, for payloads that no JSON writer makes.
     pub payload: Option<String>,
+    /// Adds a claim of so many letters.
+    pub pad: usize,
+    /// The authentication scheme in front of the token.
+    pub scheme: String,
     /// What is broken after signing.
     pub tamper: Tamper,
 }
@@ -139,6 +145,8 @@ impl Default for TokenSpec {
             header: Map::new(),
             claims: Map::new(),
             payload: None,
+            pad: 0,
+            scheme: "Bearer".to_owned(),
             tamper: Tamper::None,
         }
     }
@@ -264,6 +272,9 @@ fn claims(spec: &TokenSpec, now: u64) -> Result<Map<String, Value>, IssuerFault>
         over.insert(name.clone(), computed(value, now)?);
     }
     merge(&mut claims, &over);
+    if spec.pad > 0 {
+        claims.insert("pad".to_owned(), json!("p".repeat(spec.pad)));
+    }
     Ok(claims)
 }
 
@@ -296,7 +307,40 @@ fn computed(value: &Value, now: u64) -> Result<Value, IssuerFault> {
     at.map(|at| json!(at)).ok_or_else(bad)
 }
 
+/// A private key, ready to sign.
+enum Signer {
+    Rsa(Box<rsa::pkcs1v15::SigningKey<Sha256>>),
+    P256(p256::ecdsa::SigningKey),
+    Ed25519(Box<ed25519_dalek::SigningKey>),
+}
+
 fn sign(key: &str, text: &[u8], der: bool) -> Result<Vec<u8>, IssuerFault> {
+    // Making an RSA key costs more than signing with it.
+    static SIGNERS: OnceLock<BTreeMap<&str, Signer>> = OnceLock::new();
+    let signers = SIGNERS.get_or_init(|| {
+        PAIRS
+            .iter()
+            .filter_map(|pair| signer(pair.name).ok().map(|signer| (pair.name, signer)))
+            .collect()
+    });
+    match signers
+        .get(key)
+        .ok_or_else(|| IssuerFault::UnknownKey(key.to_owned()))?
+    {
+        Signer::Rsa(pair) => Ok(pair.sign(text).to_vec()),
+        Signer::P256(pair) => {
+            let signature: p256::ecdsa::Signature = pair.sign(text);
+            Ok(if der {
+                signature.to_der().as_bytes().to_vec()
+            } else {
+                signature.to_vec()
+            })
+        }
+        Signer::Ed25519(pair) => Ok(pair.sign(text).to_vec()),
+    }
+}
+
+fn signer(key: &str) -> Result<Signer, IssuerFault> {
     let jwk = private(key)?;
     match jwk["kty"].as_str() {
         Some("RSA") => {
@@ -306,27 +350,18 @@ fn sign(key: &str, text: &[u8], der: bool) -> Result<Vec<u8>, IssuerFault> {
                 number(&jwk, "e")?,
             )
             .map_err(|_| IssuerFault::BadKey("RSA primes"))?;
-            Ok(rsa::pkcs1v15::SigningKey::<Sha256>::new(pair)
-                .sign(text)
-                .to_vec())
+            Ok(Signer::Rsa(Box::new(rsa::pkcs1v15::SigningKey::new(pair))))
         }
-        Some("EC") => {
-            let pair = p256::ecdsa::SigningKey::from_slice(&bytes(&jwk, "d")?)
-                .map_err(|_| IssuerFault::BadKey("P-256 scalar"))?;
-            let signature: p256::ecdsa::Signature = pair.sign(text);
-            Ok(if der {
-                signature.to_der().as_bytes().to_vec()
-            } else {
-                signature.to_vec()
-            })
-        }
+        Some("EC") => p256::ecdsa::SigningKey::from_slice(&bytes(&jwk, "d")?)
+            .map(Signer::P256)
+            .map_err(|_| IssuerFault::BadKey("P-256 scalar")),
         Some("OKP") => {
             let seed: [u8; 32] = bytes(&jwk, "d")?
                 .try_into()
                 .map_err(|_| IssuerFault::BadKey("Ed25519 seed length"))?;
-            Ok(ed25519_dalek::SigningKey::from_bytes(&seed)
-                .sign(text)
-                .to_vec())
+            Ok(Signer::Ed25519(Box::new(
+                ed25519_dalek::SigningKey::from_bytes(&seed),
+            )))
         }
         _ => Err(IssuerFault::BadKey("kty")),
     }
@@ -390,6 +425,9 @@ mod tests {
 
     #[test]
     fn every_published_key_is_public_and_every_key_signs() {
+        for pair in PAIRS {
+            assert!(signer(pair.name).is_ok(), "{}", pair.name);
+        }
         for (issuer, published) in SETS {
             let set = jwks(issuer).unwrap().to_string();
             for member in ["\"d\"", "\"p\"", "\"q\""] {

@@ -10,5 +10,7 @@
     reason = "test code: a panic here is a failed test and reaches no traffic"
 )]
 
+#[cfg(feature = "host")]
+pub mod host;
 pub mod issuer;
 pub mod scenario;

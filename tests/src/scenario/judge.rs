@@ -197,7 +197,8 @@ fn refusal(request: &Request, answer: &Answer, code: &str, findings: &mut Findin
         }
     };
     let error = &body["error"];
-    findings.expect(error["code"] == code, || {
+    let seen = error["code"].as_str().map(str::as_bytes);
+    findings.expect(matches(code, seen), || {
         format!("error.code {}, expected {code}", error["code"])
     });
     findings.expect(
@@ -249,6 +250,14 @@ fn forwarded(
                 "absent",
                 &sent.headers,
                 findings,
+            );
+            let token = request.token.as_deref().unwrap_or("\0");
+            findings.expect(
+                !sent
+                    .headers
+                    .iter()
+                    .any(|(_, value)| String::from_utf8_lossy(value).contains(token)),
+                || "the token went to upstream in a header".to_owned(),
             );
         }
     }

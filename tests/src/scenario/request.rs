@@ -26,6 +26,8 @@ pub struct Request {
     pub leave: Option<Leave>,
     /// What must never be seen in a log, a record or an answer.
     pub secrets: Vec<String>,
+    /// The token, which must not reach upstream.
+    pub token: Option<String>,
     splits: Splits,
 }
 
@@ -35,6 +37,7 @@ impl Request {
         let body = body(spec)?;
         let mut headers = Vec::new();
         let mut secrets = Vec::new();
+        let mut carried = None;
         if let Some(text) = &spec.authorization {
             headers.push(("authorization".to_owned(), text.clone().into_bytes()));
             secrets.extend(
@@ -43,15 +46,16 @@ impl Request {
                     .map(str::to_owned),
             );
         } else {
+            let fallback = TokenSpec::default();
             let made = match &spec.token {
                 Some(Token::Absent) => None,
-                Some(Token::Made(spec)) => Some(issuer::token(spec, now)?),
-                None => Some(issuer::token(&TokenSpec::default(), now)?),
+                Some(Token::Made(spec)) => Some((issuer::token(spec, now)?, &spec.scheme)),
+                None => Some((issuer::token(&fallback, now)?, &fallback.scheme)),
             };
-            if let Some(token) = made {
+            if let Some((token, scheme)) = made {
                 headers.push((
                     "authorization".to_owned(),
-                    format!("Bearer {token}").into_bytes(),
+                    format!("{scheme} {token}").into_bytes(),
                 ));
                 secrets.extend(
                     token
@@ -60,7 +64,8 @@ impl Request {
                         .filter(|part| part.len() >= 12)
                         .map(str::to_owned),
                 );
-                secrets.push(token);
+                secrets.push(token.clone());
+                carried = Some(token);
             }
         }
         match &spec.headers {
@@ -94,6 +99,7 @@ impl Request {
                 .collect(),
             leave: spec.leave,
             secrets,
+            token: carried,
             splits: spec.splits.clone(),
         })
     }
