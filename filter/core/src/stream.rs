@@ -292,6 +292,11 @@ impl Stream {
         }
     }
 
+    /// Whether the request's head never came: then the host alone knows method and path (see [`Ended`]).
+    pub fn is_headless(&self) -> bool {
+        self.story.method.is_none() && self.story.path.is_none()
+    }
+
     /// Takes one event at `now` milliseconds since 1970.
     pub fn on(self, event: Event<'_>, now: u64, ground: Ground<'_>) -> (Self, Step) {
         let Self { phase, mut story } = self;

@@ -195,9 +195,10 @@ impl HttpContext for Call {
     }
 
     fn on_log(&mut self) {
+        let headless = self.machine.borrow().as_ref().is_some_and(Stream::is_headless);
         let ended = Ended {
-            method: text("request\0method"),
-            path: text("request\0path"),
+            method: headless.then(|| text("request\0method")).flatten(),
+            path: headless.then(|| text("request\0path")).flatten(),
             status: number("response\0code")
                 .and_then(|status| u16::try_from(status).ok())
                 .filter(|status| *status > 0),
