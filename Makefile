@@ -44,7 +44,7 @@ program-bench := envoy-test/bench/main.py
 bench: ## CPU and latency per request, bare Envoy and native filters beside us: target/bench/report.md
 	@envoy-test/setup/venv
 	@envoy-test/setup/module
-	@$(PYTHON) $(program-bench)
+	@envoy-test/setup/rust $(PYTHON) $(program-bench)
 
 program-container-test := envoy-test/container/test
 container-test: ## the level 4 scenarios in an Envoy in a local container

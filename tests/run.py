@@ -27,7 +27,7 @@ CARGO = [RUST, "cargo"]
 CARGO_WASM = [str(SETUP / "cargo-wasm")]
 DENY = str(ROOT / "target/tools/cargo-deny/bin/cargo-deny")
 NATIVE = ["postern-core", "postern-config", "postern"]
-STEP_LIMIT_S = 40 * 60
+STEP_LIMIT_S = 30 * 60
 
 RESULT = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored")
 
@@ -203,4 +203,5 @@ def main(names):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `run` ends what it started
     sys.exit(main(sys.argv[1:]))
