@@ -382,8 +382,8 @@ fn credential<'a>(pairs: &[Pair<'a>], query: Option<&'a str>) -> Result<Credenti
     Ok(match (authorization, others) {
         (None, 0) => Credential::None,
         (None, 1) => Credential::Other,
-        // WHY: gateways join repeated headers of this name with a comma; no scheme here has one (RFC 6750 section 2.1).
-        (Some(value), 0) if value.contains(',') => Credential::Repeated,
+        // WHY: gateways join repeated headers of this name with a comma (RFC 9110 section 5.3).
+        (Some(value), 0) if value.split(',').skip(1).any(names_a_scheme) => Credential::Repeated,
         (Some(value), 0) => match value.split_once(' ') {
             Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() => {
                 Credential::Bearer(Secret::new(token.as_bytes()))
@@ -392,6 +392,18 @@ fn credential<'a>(pairs: &[Pair<'a>], query: Option<&'a str>) -> Result<Credenti
         },
         _ => Credential::Repeated,
     })
+}
+
+/// Whether a text begins as credentials do: a scheme's name and a space (RFC 9110 section 11.4).
+fn names_a_scheme(text: &str) -> bool {
+    text.trim_start()
+        .split_once(' ')
+        .is_some_and(|(scheme, _)| {
+            !scheme.is_empty()
+                && scheme
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        })
 }
 
 /// Query parameters in which APIs take credentials (RFC 6750 section 2.3, Google APIs); percent-encoding in the name
@@ -564,7 +576,7 @@ mod tests {
                 "another scheme",
             ),
             (
-                &[(b"authorization", b"Bearer abc,Bearer def")],
+                &[(b"authorization", b"Bearer abc,bearer def")],
                 "Repeated",
                 "two headers as the gateway joins them",
             ),
