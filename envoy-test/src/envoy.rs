@@ -210,6 +210,14 @@ impl Envoy {
             .collect()
     }
 
+    /// Every line of both logs so far.
+    #[must_use]
+    pub fn all_lines(&self) -> Vec<String> {
+        let mut lines = self.wasm.all();
+        lines.extend(self.access.all());
+        lines
+    }
+
     /// How many lines Envoy's log has so far.
     #[must_use]
     pub fn log_lines(&self) -> usize {

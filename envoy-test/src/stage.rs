@@ -3,9 +3,10 @@
 //! Decided here: what was seen of a call, put together from the client, the upstream, the access log and Envoy's
 //! log. Not here: whether that is right: `Case::judge` and the tests say so.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use postern_tests::scenario::{Answer, Case, Forwarded, Observed, Protocol, Upstream};
 use serde_json::Value;
@@ -14,7 +15,7 @@ use tokio::runtime::{Handle, Runtime};
 use crate::bootstrap::Deployment;
 use crate::client::{self, Call};
 use crate::envoy::{Envoy, NotStarted};
-use crate::logs::AccessLine;
+use crate::logs::{AccessLine, record_in};
 use crate::upstream::Recorder;
 
 /// How long one call may take: above every deadline that a policy of the tests sets.
@@ -23,6 +24,11 @@ const CALL: Duration = Duration::from_secs(40);
 const LOGGED: Duration = Duration::from_secs(20);
 /// How long upstream may take to see that a request is over.
 const SETTLED: Duration = Duration::from_secs(5);
+
+/// Between two looks at a log.
+const STEP: Duration = Duration::from_millis(10);
+/// What stands in every secret that the tests plant: a marker, and the beginning of each token's parts.
+const SECRETS: [&str; 2] = ["SECRET-", "eyJ"];
 
 /// The loopback addresses of the cases: one each, in the whole process.
 static NEXT_CASE: AtomicU32 = AtomicU32::new(0x7f40_0001);
@@ -128,10 +134,24 @@ impl Stage {
     /// # Errors
     /// When the call hangs, is answered with something that is not HTTP, or no access-log line tells of it.
     pub fn call(&self, protocol: Protocol, call: &Call, plan: &Upstream) -> Result<Seen, String> {
+        self.call_between(protocol, protocol, call, plan)
+    }
+
+    /// As [`Stage::call`], with a client and an upstream that may speak different protocols.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn call_between(
+        &self,
+        protocol: Protocol,
+        upstream: Protocol,
+        call: &Call,
+        plan: &Upstream,
+    ) -> Result<Seen, String> {
         let case = fresh_case();
         self.recorder.plan(case, plan);
         let from = self.envoy.log_lines();
-        let to = self.envoy.listener(match protocol {
+        let to = self.envoy.listener(match upstream {
             Protocol::H1 => "to_h1",
             Protocol::H2 => "to_h2",
         });
@@ -162,17 +182,11 @@ impl Stage {
             ));
         }
         let forwarded = self.recorder.arrived(case, SETTLED)?;
-        let log = self.envoy.log_from(from);
         let ids: Vec<String> = access
             .iter()
             .filter_map(|line| record_id(line.record.as_ref()?))
             .collect();
-        let log_records = log
-            .iter()
-            .filter_map(|line| crate::logs::record_in(line))
-            .filter(|record| record_id(record).is_some_and(|id| ids.contains(&id)))
-            .map(str::to_owned)
-            .collect();
+        let (log, log_records) = self.log_of(&ids, from);
         Ok(Seen {
             case,
             answer,
@@ -181,6 +195,24 @@ impl Stage {
             log_records,
             log,
         })
+    }
+
+    /// Envoy's log but its first `from` lines, and the records in it with one of the `ids`, once each has one.
+    fn log_of(&self, ids: &[String], from: usize) -> (Vec<String>, Vec<String>) {
+        let until = Instant::now() + SETTLED;
+        loop {
+            let log = self.envoy.log_from(from);
+            let records: Vec<String> = log
+                .iter()
+                .filter_map(|line| record_in(line))
+                .filter(|record| record_id(record).is_some_and(|id| ids.contains(&id)))
+                .map(str::to_owned)
+                .collect();
+            if records.len() >= ids.len() || Instant::now() >= until {
+                return (log, records);
+            }
+            std::thread::sleep(STEP);
+        }
     }
 
     /// Plays a case and judges it.
@@ -208,9 +240,22 @@ impl Stage {
         Ok(seen.case)
     }
 
-    /// What is wrong with the whole run: health, and a record for each request, no more and no fewer.
+    /// What is wrong with the whole run: health, a record for each request, no more and no fewer, and no secret in
+    /// any log.
     #[must_use]
     pub fn reckoning(&self) -> Vec<String> {
+        let until = Instant::now() + SETTLED;
+        loop {
+            let wrong = self.reckoning_now();
+            // A log may lag behind; what is wrong for good stays wrong.
+            if wrong.is_empty() || Instant::now() >= until {
+                return wrong;
+            }
+            std::thread::sleep(STEP);
+        }
+    }
+
+    fn reckoning_now(&self) -> Vec<String> {
         let mut wrong = self.envoy.ailments();
         let mut in_log: Vec<String> = self.envoy.records();
         let mut in_state: Vec<String> = Vec::new();
@@ -224,12 +269,8 @@ impl Stage {
         in_state.sort();
         if in_log != in_state {
             let lacks = |these: &[String], those: &[String]| -> Vec<String> {
-                these
-                    .iter()
-                    .filter(|record| !those.contains(record))
-                    .take(3)
-                    .cloned()
-                    .collect()
+                let missing = these.iter().filter(|record| !those.contains(record));
+                missing.take(3).cloned().collect()
             };
             wrong.push(format!(
                 "{} records in the log and {} in filter state; only in the log: {:?}; only in filter state: {:?}",
@@ -239,19 +280,21 @@ impl Stage {
                 lacks(&in_state, &in_log),
             ));
         }
-        let mut ids: Vec<String> = in_log
+        let ids: BTreeSet<String> = in_log
             .iter()
             .filter_map(|record| record_id(record))
             .collect();
-        let count = ids.len();
-        ids.sort();
-        ids.dedup();
         if ids.len() != in_log.len() {
             wrong.push(format!(
-                "{} records, {count} ids, {} different ones",
+                "{} records with {} different ids",
                 in_log.len(),
                 ids.len()
             ));
+        }
+        for line in self.envoy.all_lines() {
+            if SECRETS.iter().any(|secret| line.contains(secret)) {
+                wrong.push(format!("a secret in a log: {line}"));
+            }
         }
         wrong
     }

@@ -430,6 +430,54 @@ fn two_workers_keep_one_record_a_request() {
     assert_eq!(busy.len(), 2, "both workers take part: {stats}");
 }
 
+// --- Between the protocols ---
+
+#[test]
+fn what_holds_within_a_protocol_holds_between_them() {
+    for (mode, client) in every_way() {
+        let what = format!("{mode}, a client of {client}");
+        let stage = shared(mode);
+        let upstream = match client {
+            Protocol::H1 => Protocol::H2,
+            Protocol::H2 => Protocol::H1,
+        };
+        for framing in [Framing::Length, Framing::Chunked] {
+            let mut call = Call::chat(&given::token(), CHAT);
+            call.framing = framing;
+            call.body = Some(CHAT.iter().map(|byte| vec![*byte]).collect());
+            let seen = stage
+                .call_between(client, upstream, &call, &Upstream::default())
+                .unwrap_or_else(|fault| panic!("{what}: {fault}"));
+            let [forwarded] = seen.forwarded.as_slice() else {
+                panic!("{what}: {:?}", seen.forwarded)
+            };
+            assert!(
+                forwarded.complete && forwarded.body == CHAT,
+                "{what}: {forwarded:?}"
+            );
+            assert_eq!(
+                record(stage, &seen, &what)["request"]["digest"],
+                digest(CHAT),
+                "{what}"
+            );
+
+            // Good up to its last byte: the decision stands, the body flows, and its end must not arrive.
+            let bad = [&CHAT[..CHAT.len() - 1], b"]"].concat();
+            call.body = Some(bad.iter().map(|byte| vec![*byte]).collect());
+            let seen = stage
+                .call_between(client, upstream, &call, &Upstream::default())
+                .unwrap_or_else(|fault| panic!("{what}: {fault}"));
+            assert_eq!(refusal(&seen), (400, "body_not_json".into()), "{what}");
+            assert!(
+                seen.forwarded.iter().all(|forwarded| !forwarded.complete),
+                "{what}: {:?}",
+                seen.forwarded
+            );
+            assert_eq!(record(stage, &seen, &what)["decision"], "refuse", "{what}");
+        }
+    }
+}
+
 // --- Upgrades ---
 
 #[test]
