@@ -1,4 +1,4 @@
-//! What can be wrong with a body: a closed list, each with its stable code, the field it is about, and a sentence that shows nothing of
+//! What can be wrong with a body: a closed list, each with the field it is about, and a sentence that shows nothing of
 //! the body itself (THREATS 20). Which status a fault becomes is not decided here: that is the refusal's.
 
 use std::fmt;
@@ -92,9 +92,9 @@ pub enum BodyFault {
 }
 
 impl BodyFault {
-    /// The stable name of the fault in records, metrics and tests. Never reused for another meaning.
+    /// The fault's own name, finer than the code of the refusal that it becomes: for tests and traces.
     #[must_use]
-    pub const fn code(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Unexpected => "body_unexpected",
             Self::Empty => "body_empty",

@@ -146,8 +146,8 @@ fn pass(rest: &[u8], at: u64) -> Result<(Inside, usize), Fault> {
     };
     let valid = error.valid_up_to();
     let tail = bytes.get(valid..).unwrap_or_default();
-    let cut_by_chunk = error.error_len().is_none() && run.length == rest.len();
-    match Sequence::start(tail).filter(|_| cut_by_chunk) {
+    // What is the start of a sequence goes on behind the run; a quote there is no part of one.
+    match Sequence::start(tail) {
         Some(sequence) => Ok((Inside::Sequence(sequence), run.length)),
         None => Err(BodyFault::NotUtf8.at(at.saturating_add(length(valid)))),
     }

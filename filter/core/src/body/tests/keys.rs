@@ -28,6 +28,7 @@ fn keys_of_guarded_objects() {
         (r#"{"Mod\u0065l":"a"}"#, Err((BodyFault::LookalikeKey, 1)), "both"),
         (r#"{"temp\u0065rature":1}"#, Ok(()), "escapes are fine in other keys"),
         (r#"{"a\/b\"c\\d":1}"#, Ok(()), "punctuation needs escapes"),
+        (r#"{"a\/b":1,"model":"m"}"#, Ok(()), "an escape in the key before is forgotten"),
         (r#"{"stream_options":{"includeUsage":true}}"#, Err((BodyFault::LookalikeKey, 19)), "in the inner object"),
         ("{\"\u{17f}tream\":true}", Err((BodyFault::KeyCharset, 1)), "long s folds to s"),
         (r#"{"\u017ftream":true}"#, Err((BodyFault::KeyCharset, 1)), "long s, escaped"),

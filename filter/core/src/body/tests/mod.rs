@@ -177,7 +177,7 @@ fn nothing_of_the_body_is_shown() {
         "n must be a whole number from 1 to 2147483647, or null (at byte 5)"
     );
     assert_eq!(
-        (faulted.fault().code(), faulted.fault().param()),
+        (faulted.fault().name(), faulted.fault().param()),
         ("field_invalid", Some("n"))
     );
 }

@@ -145,6 +145,7 @@ fn switches_and_counts() {
         (r#"{"max_output_tokens":0.5}"#, OUTPUT, "each field has the same rule"),
         (r#"{"max_completion_tokens":{}}"#, COMPLETION, "each field has the same rule"),
         (r#"{"n":0}"#, N, "each field has the same rule"),
+        (r#"{"n":01}"#, Err(BodyFault::NotJson), "a leading zero, before the value is looked at"),
         (r#"{"n":1e999}"#, Err(BodyFault::NumberTooLarge), "a number that is none, in a field"),
         (r#"{"x":1e999}"#, Err(BodyFault::NumberTooLarge), "a number that is none, anywhere"),
     ];
