@@ -415,7 +415,7 @@ proptest! {
     fn anything_loads_or_has_problems(at in any::<prop::sample::Index>(), length in 0..40usize, put in "[\\[\\]{}\",:a-z0-9 ]{0,6}") {
         let good = good();
         let start = at.index(good.len());
-        let end = (start + length).min(good.len());
+        let end = start.saturating_add(length).min(good.len());
         let mut bytes = good.as_bytes().to_vec();
         bytes.splice(start..end, put.bytes());
         match load(&bytes, &environment()) {

@@ -415,7 +415,7 @@ fn the_generator_reaches_good_bodies_and_faults() {
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     for _ in 0..20_000 {
         let body = anything().new_tree(&mut runner).unwrap().current();
-        let end = scan(&body).map_or_else(|faulted| faulted.fault().code(), |_| "accepted");
+        let end = scan(&body).map_or_else(|faulted| faulted.fault().name(), |_| "accepted");
         *seen.entry(end).or_default() += 1;
     }
     #[rustfmt::skip]
@@ -491,7 +491,7 @@ fn corpus_files_end_as_their_folder_says() {
         let outcome = scan(body);
         let seen = match &outcome {
             Ok(_) => "accepted",
-            Err(faulted) => faulted.fault().code(),
+            Err(faulted) => faulted.fault().name(),
         };
         assert_eq!(seen, folder, "{}", path.display());
         let whole = lasting(outcome);

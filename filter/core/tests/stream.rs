@@ -387,7 +387,7 @@ proptest! {
             prop_assert!(books.answer.is_some(), "what does not pass whole is answered");
             prop_assert!(books.passed.len() < ask.body.len() || ask.body.is_empty() || !books.end_passed);
         }
-        prop_assert!(ask.mode != HeadHold::Flag || books.head_passed == false, "the head passes with the body");
+        prop_assert!(ask.mode != HeadHold::Flag || !books.head_passed, "the head passes with the body");
         if record.rule.is_none() {
             prop_assert!(books.passed.is_empty(), "a byte of body passed without a permit");
         }

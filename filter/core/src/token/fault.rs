@@ -1,8 +1,8 @@
-//! Why a token is not accepted: a closed list, each with a stable code and a sentence for the caller.
+//! Why a token is not accepted: a closed list, each with a sentence for the caller.
 //!
 //! Decided here: how much a fault tells. Nothing of the token is in it, so it can go into logs, records and
 //! `error_description` (RFC 6750 section 3: no quotes, no backslashes, ASCII).
-//! Not decided here: the HTTP status and form of the refusal.
+//! Not decided here: the code, status and form of the refusal.
 
 use std::fmt;
 
@@ -66,31 +66,6 @@ pub enum Claim {
     Roles,
     /// A claim that the policy names for groups.
     Groups,
-}
-
-impl TokenFault {
-    /// The stable code for records, metrics and tests.
-    #[must_use]
-    pub fn code(self) -> &'static str {
-        match self {
-            TokenFault::Malformed(_) => "token_malformed",
-            TokenFault::TooLong => "token_too_long",
-            TokenFault::HeaderRefused(_) => "token_header_refused",
-            TokenFault::AlgorithmRefused => "token_algorithm_refused",
-            TokenFault::IssuerMissing => "token_issuer_missing",
-            TokenFault::IssuerUnknown => "token_issuer_unknown",
-            TokenFault::KeyUnknown => "token_key_unknown",
-            TokenFault::KeyAmbiguous => "token_key_ambiguous",
-            TokenFault::SignatureInvalid => "token_signature_invalid",
-            TokenFault::AudienceWrong => "token_audience_wrong",
-            TokenFault::ClaimMissing(_) => "token_claim_missing",
-            TokenFault::ClaimInvalid(_) => "token_claim_invalid",
-            TokenFault::Expired => "token_expired",
-            TokenFault::NotYetValid => "token_not_yet_valid",
-            TokenFault::IssuedInFuture => "token_issued_in_future",
-            TokenFault::LifetimeTooLong => "token_lifetime_too_long",
-        }
-    }
 }
 
 impl fmt::Display for TokenFault {
@@ -190,18 +165,5 @@ mod tests {
                 "{sentence}"
             );
         }
-    }
-
-    #[test]
-    fn codes_are_snake_case_and_each_stands_once() {
-        let mut codes: Vec<&str> = ALL.iter().map(|fault| fault.code()).collect();
-        assert!(
-            codes
-                .iter()
-                .all(|code| code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
-        );
-        codes.sort_unstable();
-        codes.dedup();
-        assert_eq!(codes.len(), ALL.len());
     }
 }
