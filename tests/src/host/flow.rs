@@ -116,6 +116,7 @@ impl Vm {
             reply_asked: false,
             answer: None,
             aborted: false,
+            lingers: false,
             log_from: host.log.len(),
         };
         host.streams.insert(id, stream);
@@ -167,9 +168,16 @@ impl Vm {
         if stream.request.cumulative {
             stream.request.hold(bytes);
         }
-        // WHY: the gateway buffers first and asks the module then, and only after that does it answer 413. What the
-        // module says in that callback counts for nothing.
+        // WHY: the gateway buffers first; over its limit it answers 413, and still shows the module the whole then. What
+        // the module says in that callback counts for nothing.
         let too_large = stream.request.cumulative && stream.over_limit();
+        if too_large {
+            stream.lingers = true;
+            self.refuse_too_large(id);
+        }
+        let Some(stream) = self.stream_mut(id) else {
+            return;
+        };
         stream.request.chunk = Some(if stream.request.cumulative {
             Vec::new()
         } else {
@@ -184,7 +192,10 @@ impl Vm {
             (id.cast_signed(), size, i32::from(end)),
         );
         if too_large {
-            self.refuse_too_large(id);
+            if let Some(stream) = self.stream_mut(id) {
+                stream.lingers = false;
+            }
+            self.finish(id);
         }
         let Some(stream) = self.live(id) else { return };
         let chunk = stream.request.chunk.take().unwrap_or_default();
@@ -359,12 +370,19 @@ impl Vm {
         self.send_data(id, bytes, end);
     }
 
-    /// The buffer filter has the whole request.
+    /// The buffer filter has the whole request. It tells the length where the client did not.
     fn open_buffer(&mut self, id: StreamId, end: bool) {
         let Some(stream) = self.live(id) else { return };
         let Some(held) = stream.behind.buffering.take() else {
             return;
         };
+        if stream.request.headers.first("content-length").is_none() {
+            stream
+                .request
+                .headers
+                .replace(b"content-length", held.len().to_string().as_bytes());
+            stream.request.headers.remove(b"transfer-encoding");
+        }
         self.send_head(id, false);
         self.send_data(id, &held, end);
     }
@@ -404,8 +422,11 @@ impl Vm {
             .as_ref()
             .map(|map| map.pairs.clone())
             .unwrap_or_default();
+        // An HTTP/1.1 request with a length has no trailers: they are lost on the way.
+        let lost = stream.facts.protocol == Some(Protocol::H1)
+            && stream.request.headers.first("content-length").is_some();
         if let Some(sent) = &mut stream.behind.sent {
-            sent.trailers = named(trailers);
+            sent.trailers = if lost { Vec::new() } else { named(trailers) };
             sent.complete = true;
         }
     }
@@ -457,7 +478,7 @@ impl Vm {
         if !bodyless {
             self.encode_data(id, &reply.body.clone(), true);
         }
-        if self.stream_mut(id).is_some() {
+        if self.stream_mut(id).is_some_and(|stream| !stream.lingers) {
             self.store
                 .data_mut()
                 .trouble("the module held a local reply back");
@@ -695,6 +716,9 @@ impl Vm {
             return;
         };
         stream.aborted = true;
+        if stream.lingers {
+            return;
+        }
         stream.logging = true;
         stream.facts.ended_ns = Some(now);
         for map in [&mut stream.request.headers, &mut stream.response.headers] {

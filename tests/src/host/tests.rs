@@ -140,6 +140,36 @@ fn a_held_body_over_the_limit_is_answered_by_the_gateway() {
 }
 
 #[test]
+fn the_gateway_answers_first_and_shows_the_whole_body_then() {
+    let mut vm = guest("PPCCCCCCC");
+    let mut small = settings(Mode::Flag);
+    small.buffer_limit = 5;
+    let id = vm.open(small, head(), false);
+    vm.decode_data(id, b"123", false);
+    vm.decode_data(id, b"456", true);
+    let seen = vm.take(id).unwrap();
+    assert_eq!(told(&vm), "h0 b3 H0 B17! b6! l0 d0 x0");
+    assert_eq!(seen.answer.unwrap().status, 413);
+    assert!(seen.forwarded.is_none(), "the Continue counts for nothing");
+}
+
+#[test]
+fn the_buffer_filter_tells_the_length() {
+    let mut vm = guest("CPPPPPPCC");
+    let mut one = settings(Mode::Buffer);
+    one.protocol = Protocol::H1;
+    let id = vm.open(one, head(), false);
+    vm.decode_data(id, b"one", false);
+    vm.decode_trailers(id, vec![(b"t".to_vec(), b"1".to_vec())]);
+    let sent = finish(&mut vm, id).forwarded.unwrap();
+    assert!(
+        sent.headers
+            .contains(&("content-length".to_owned(), b"3".to_vec()))
+    );
+    assert!(sent.trailers.is_empty() && sent.complete);
+}
+
+#[test]
 fn a_body_that_flows_has_no_limit() {
     let mut vm = guest("CCCCCCCCC");
     let mut small = settings(Mode::None);

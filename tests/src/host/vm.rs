@@ -79,6 +79,7 @@ impl Compiled {
         let module = Module::new(&engine, bytes).map_err(fault)?;
         let mut linker = Linker::new(&engine);
         imports::link(&mut linker).map_err(fault)?;
+        imports::link_carried(&mut linker, &module).map_err(fault)?;
         let ready = linker.instantiate_pre(&module).map_err(fault)?;
         Ok(Compiled {
             engine,

@@ -1,5 +1,8 @@
 //! What a client sends in a case: every byte decided, nothing left to the carrier but the framing.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
 use super::model::{End, Framing, Leave, RequestSpec, Scenario, Splits, Token, from_hex};
 use crate::issuer::{self, IssuerFault, TokenSpec};
 
@@ -49,8 +52,8 @@ impl Request {
             let fallback = TokenSpec::default();
             let made = match &spec.token {
                 Some(Token::Absent) => None,
-                Some(Token::Made(spec)) => Some((issuer::token(spec, now)?, &spec.scheme)),
-                None => Some((issuer::token(&fallback, now)?, &fallback.scheme)),
+                Some(Token::Made(spec)) => Some((minted(spec, now)?, &spec.scheme)),
+                None => Some((minted(&fallback, now)?, &fallback.scheme)),
             };
             if let Some((token, scheme)) = made {
                 headers.push((
@@ -144,6 +147,24 @@ impl Request {
                 (Some(_), Framing::Chunked) => false,
             }
     }
+}
+
+/// The token, made once for each second: most cases carry the same one, and an RSA signature takes its time.
+fn minted(spec: &TokenSpec, now: u64) -> Result<String, IssuerFault> {
+    static MADE: Mutex<BTreeMap<(String, u64), String>> = Mutex::new(BTreeMap::new());
+    let key = (format!("{spec:?}"), now);
+    if let Some(token) = MADE
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .get(&key)
+    {
+        return Ok(token.clone());
+    }
+    let token = issuer::token(spec, now)?;
+    MADE.lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .insert(key, token.clone());
+    Ok(token)
 }
 
 fn body(spec: &RequestSpec) -> Result<Option<Vec<u8>>, IssuerFault> {
