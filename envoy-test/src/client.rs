@@ -279,6 +279,45 @@ fn h1_end(trailers: &Headers) -> Vec<u8> {
 // --- HTTP/2 ---
 
 async fn h2(stream: TcpStream, call: &Call) -> Result<Option<Answer>, String> {
+    let (send, driven) = h2_connection(stream).await?;
+    let answer = h2_stream(send, call).await;
+    // The connection goes with its stream: each call has a client address, and so a connection, of its own.
+    driven.abort();
+    let _ = driven.await;
+    answer
+}
+
+/// Makes all calls at the same time as streams of one HTTP/2 connection; their answers in order.
+///
+/// # Errors
+/// When the connection or one of the calls cannot be made.
+pub async fn streams(
+    from: Ipv4Addr,
+    to: SocketAddr,
+    calls: Vec<Call>,
+) -> Result<Vec<Option<Answer>>, String> {
+    let stream = connect(from, to)
+        .await
+        .map_err(|error| format!("connect {from} -> {to}: {error}"))?;
+    let (send, driven) = h2_connection(stream).await?;
+    let running: Vec<_> = calls
+        .into_iter()
+        .map(|call| {
+            let send = send.clone();
+            tokio::spawn(async move { h2_stream(send, &call).await })
+        })
+        .collect();
+    let mut answers = Vec::new();
+    for stream in running {
+        answers.push(stream.await.map_err(|error| error.to_string())??);
+    }
+    driven.abort();
+    Ok(answers)
+}
+
+type H2Connection = (h2::client::SendRequest<Bytes>, tokio::task::JoinHandle<()>);
+
+async fn h2_connection(stream: TcpStream) -> Result<H2Connection, String> {
     let (send, connection) = h2::client::Builder::new()
         .initial_window_size(16 << 20)
         .initial_connection_window_size(32 << 20)
@@ -288,11 +327,7 @@ async fn h2(stream: TcpStream, call: &Call) -> Result<Option<Answer>, String> {
     let driven = tokio::spawn(async move {
         let _ = connection.await;
     });
-    let answer = h2_stream(send, call).await;
-    // The connection goes with its stream: each call has a client address, and so a connection, of its own.
-    driven.abort();
-    let _ = driven.await;
-    answer
+    Ok((send, driven))
 }
 
 async fn h2_stream(
