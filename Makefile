@@ -3,7 +3,7 @@
 # A line `target: ## text` is a line of `make help`; targets whose program is not there yet are left out.
 
 PYTHON := target/venv/bin/python
-CHECKS := fmt deny clippy test-native test-node test-module test-envoy
+CHECKS := fmt deny clippy test-docs test-native test-node test-module test-envoy
 .PHONY: help wasm test $(CHECKS) advisories demo bench container-test setup clean
 .DEFAULT_GOAL := help
 
@@ -22,6 +22,7 @@ test: ## everything that a change must pass; the last line is `N passed, N faile
 fmt: ## one part of the test: the format
 deny: ## one part of the test: licences, sources, duplicate crates
 clippy: ## one part of the test: the lints, native and wasm
+test-docs: ## one part of the test: the manual against the code, the manifests against Istio's schema
 test-native: ## one part of the test: level 1, native
 test-node: ## one part of the test: level 2, the core as wasm under node
 test-module: ## one part of the test: level 3, the built module in a host of ours

@@ -26,6 +26,7 @@ RUST = str(SETUP / "rust")
 CARGO = [RUST, "cargo"]
 CARGO_WASM = [str(SETUP / "cargo-wasm")]
 DENY = str(ROOT / "target/tools/cargo-deny/bin/cargo-deny")
+VENV_PYTHON = str(ROOT / "target/venv/bin/python")
 NATIVE = ["postern-core", "postern-config", "postern"]
 STEP_LIMIT_S = 30 * 60
 
@@ -89,6 +90,7 @@ CHECKS = [
     Check("clippy", "lints, native", [[*CARGO, "clippy", "--locked", "--workspace", "--all-targets", *DENY_WARNINGS]], gate=True),
     Check("clippy-module", "lints, the module", [[*CARGO_WASM, "clippy", "--locked", "--release", "-p", "postern-filter", "--target", "wasm32-wasip1", *DENY_WARNINGS]], gate=True),
     Check("clippy-node", "lints, the core's tests as wasm", [[*CARGO_WASM, "clippy", "--locked", "-p", "postern-core", "--target", "wasm32-unknown-unknown", "--lib", "--tests", *DENY_WARNINGS]], gate=True),
+    Check("test-docs", "the manual and the manifests", [[sys.executable, "docs/check.py"], [VENV_PYTHON, "envoy-test/istio/validate.py"]], [[str(SETUP / "venv")]]),
     Check("test-native", "level 1: native", native, [BUILD_MODULE]),
     Check("test-node", "level 2: the core as wasm under node", [[*CARGO_WASM, "test", "--locked", "--no-fail-fast", "-p", "postern-core", "--target", "wasm32-unknown-unknown", "--lib"]], [[str(SETUP / "wasm-runner")]]),
     Check("test-module", "level 3: the built module in a host of ours", module, [BUILD_MODULE]),
