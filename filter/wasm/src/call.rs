@@ -195,7 +195,11 @@ impl HttpContext for Call {
     }
 
     fn on_log(&mut self) {
-        let headless = self.machine.borrow().as_ref().is_some_and(Stream::is_headless);
+        let headless = self
+            .machine
+            .borrow()
+            .as_ref()
+            .is_some_and(Stream::is_headless);
         let ended = Ended {
             method: headless.then(|| text("request\0method")).flatten(),
             path: headless.then(|| text("request\0path")).flatten(),
