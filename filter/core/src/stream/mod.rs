@@ -21,20 +21,26 @@
 //! - INVARIANT (one record): [`Effect::Record`] comes exactly once, in the step that enters `Over`, and nothing after it.
 //! - INVARIANT (no hang): a request that is held has a deadline, or its end is still to come.
 
-use crate::audit::{
-    self, AuditId, CallerPart, Outcome, PeerPart, Record, RequestPart, ResponsePart,
-};
-use crate::body::{BodyScan, Digested, Faulted, Limits};
-use crate::decide::{self, Denial, Permit, Question};
-use crate::facts::{self, Pair, RequestFacts};
+mod event;
+mod headers;
+mod story;
+
+pub use event::{Effect, Ended, Event, Flow, Pass, Step};
+
+use crate::audit::AuditId;
+use crate::body::{BodyScan, Limits};
+use crate::decide::{self, Permit, Question};
+use crate::facts::{Pair, RequestFacts};
 use crate::identity::Identity;
 use crate::model::{Model, ModelFault};
 use crate::operation::{Call, ModelSource, Operation};
-use crate::peer::{Connection, Peer};
+use crate::peer::Connection;
 use crate::policy::{Access, HeadHold, Policy, Route, Rule};
-use crate::refusal::{Answer, Code, Refusal};
+use crate::refusal::{Code, Refusal};
 use crate::token::Crypto;
+use headers::strip;
 use std::sync::Arc;
+use story::Story;
 
 /// What the decisions stand on: the same for every event of a worker until the policy changes.
 #[derive(Debug, Clone, Copy)]
@@ -43,146 +49,6 @@ pub struct Ground<'a> {
     pub policy: &'a Policy,
     /// Proof that signatures can be checked.
     pub crypto: Crypto,
-}
-
-/// What the host reports.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// The request's head.
-    RequestHead {
-        /// Its headers, pseudo-headers included, in the order received.
-        pairs: &'a [Pair<'a>],
-        /// The downstream connection.
-        connection: Connection,
-        /// Whether the request ends with its head.
-        end: bool,
-    },
-    /// Bytes of the request's body that were not reported before.
-    RequestBody {
-        /// The bytes.
-        chunk: &'a [u8],
-        /// Whether the request ends with them.
-        end: bool,
-    },
-    /// The request's trailers, which end it.
-    RequestTrailers {
-        /// The trailers.
-        pairs: &'a [Pair<'a>],
-    },
-    /// The answer's head, be it the upstream's, the gateway's or ours.
-    ResponseHead,
-    /// So many bytes of the answer's body.
-    ResponseBody {
-        /// How many.
-        bytes: u64,
-    },
-    /// A part of the request that the host announced and then did not give, or an effect that it did not take.
-    Lost,
-    /// A moment, so that what waits too long can end.
-    Tick,
-    /// The end of the stream, whatever ended it.
-    Log(Ended),
-}
-
-/// What the host knows of a stream when it ends.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Ended {
-    /// The method, for streams whose head never reached us.
-    pub method: Option<String>,
-    /// The path with query, likewise.
-    pub path: Option<String>,
-    /// The status of the answer, if one began.
-    pub status: Option<u16>,
-    /// The gateway's response code details.
-    pub details: Option<String>,
-    /// The gateway's response flags, as bits.
-    pub flags: Option<u64>,
-}
-
-/// What the host shall do, in this order, before it follows the [`Flow`].
-#[derive(Debug)]
-pub enum Effect {
-    /// Remove all request headers of this name.
-    RemoveRequestHeader(Vec<u8>),
-    /// Remove all request trailers of this name.
-    RemoveRequestTrailer(Vec<u8>),
-    /// Set a request header, in place of all of this name.
-    SetRequestHeader(&'static str, String),
-    /// Set a header of the answer.
-    SetResponseHeader(&'static str, String),
-    /// Publish a value as filter state `wasm.postern.<name>`.
-    Publish(&'static str, String),
-    /// Answer in place of the upstream.
-    Answer(Answer),
-    /// End the stream: its answer has begun, so it cannot be answered otherwise.
-    Cut,
-    /// Write the record.
-    Record(Box<Record>),
-}
-
-/// What becomes of the part of the request that the event reported.
-#[derive(Debug)]
-pub enum Flow {
-    /// It stays with us, and so does all that was held before.
-    Hold,
-    /// It passes, with all that was held before.
-    Pass(Pass),
-}
-
-/// The right to let something pass. Only this module makes it.
-#[derive(Debug)]
-pub struct Pass(());
-
-impl Pass {
-    /// The head or the body of a permitted request.
-    fn permitted(_by: &Permit) -> Self {
-        Self(())
-    }
-
-    /// The head alone of a request whose caller is proved, where the policy says that the gateway does not leave it with
-    /// us. Never body.
-    fn head_ahead(_of: &Identity) -> Self {
-        Self(())
-    }
-
-    /// The answer: it is never held.
-    fn answer() -> Self {
-        Self(())
-    }
-}
-
-/// The outcome of one event.
-#[derive(Debug)]
-#[must_use]
-pub struct Step {
-    /// What to do first.
-    pub effects: Vec<Effect>,
-    /// What to do with the reported part then.
-    pub flow: Flow,
-}
-
-impl Step {
-    fn hold() -> Self {
-        Self {
-            effects: Vec::new(),
-            flow: Flow::Hold,
-        }
-    }
-
-    fn pass(pass: Pass) -> Self {
-        Self {
-            effects: Vec::new(),
-            flow: Flow::Pass(pass),
-        }
-    }
-
-    fn after(mut self, mut first: Vec<Effect>) -> Self {
-        first.append(&mut self.effects);
-        Self {
-            effects: first,
-            flow: self.flow,
-        }
-    }
 }
 
 /// A stream.
@@ -234,51 +100,12 @@ enum Rest {
     Nothing,
 }
 
-/// What the record will say, as far as it is known.
-#[derive(Debug)]
-struct Story {
-    id: AuditId,
-    started: u64,
-    request_id: Option<String>,
-    traceparent: Option<String>,
-    route: Option<String>,
-    operation: Option<Operation>,
-    model: Option<String>,
-    method: Option<String>,
-    path: Option<String>,
-    caller: Option<CallerPart>,
-    peer: Option<PeerPart>,
-    outcome: Outcome,
-    rule: Option<Arc<str>>,
-    refusal: Option<Code>,
-    request: RequestPart,
-    response_bytes: u64,
-}
-
 impl Stream {
     /// A stream that the host just announced, at `now` milliseconds since 1970.
     pub fn new(id: AuditId, now: u64) -> Self {
-        let story = Story {
-            id,
-            started: now,
-            request_id: None,
-            traceparent: None,
-            route: None,
-            operation: None,
-            model: None,
-            method: None,
-            path: None,
-            caller: None,
-            peer: None,
-            outcome: Outcome::None,
-            rule: None,
-            refusal: None,
-            request: RequestPart::default(),
-            response_bytes: 0,
-        };
         Self {
             phase: Phase::Start,
-            story,
+            story: Story::new(id, now),
         }
     }
 
@@ -303,13 +130,13 @@ impl Stream {
         let (phase, step) = match (phase, event) {
             (Phase::Over, _) => (Phase::Over, Step::hold()),
             (phase, Event::RequestHead { pairs, connection, end }) => {
-                let step = story.head(phase, pairs, connection, end, now, ground);
-                strip(step, pairs, Effect::RemoveRequestHeader)
+                let (phase, step) = story.head(phase, pairs, connection, end, now, ground);
+                (phase, step.after(strip(pairs, Effect::RemoveRequestHeader)))
             }
             (phase, Event::RequestBody { chunk, end }) => story.body(phase, chunk, end, ground),
             (phase, Event::RequestTrailers { pairs }) => {
-                let step = story.body(phase, &[], true, ground);
-                strip(step, pairs, Effect::RemoveRequestTrailer)
+                let (phase, step) = story.body(phase, &[], true, ground);
+                (phase, step.after(strip(pairs, Effect::RemoveRequestTrailer)))
             }
             (phase, Event::ResponseHead) => story.answer_begins(phase),
             (phase, Event::ResponseBody { bytes }) => {
@@ -352,24 +179,6 @@ impl Story {
         }
     }
 
-    /// Notes for the record what the head says, good or bad.
-    fn note(&mut self, pairs: &[Pair<'_>], connection: Connection) {
-        let value = |name: &[u8]| {
-            pairs
-                .iter()
-                .find(|(n, _)| n.eq_ignore_ascii_case(name))
-                .map(|(_, value)| *value)
-        };
-        let shown = |name: &[u8]| value(name).map(|value| facts::shown(value, 128));
-        self.method = shown(b":method");
-        self.path = value(b":path").map(facts::shown_path);
-        self.request_id = shown(b"x-request-id");
-        self.traceparent = shown(b"traceparent");
-        self.peer = Peer::of(connection).map(|peer| PeerPart {
-            uri: peer.uri().to_owned(),
-        });
-    }
-
     fn admit(
         &mut self,
         pairs: &[Pair<'_>],
@@ -395,7 +204,7 @@ impl Story {
                     length: facts.length(),
                     rest: Rest::Body(BodyScan::anything()),
                 };
-                return self.send_head(sending, end, vec![self.audit_header()]);
+                return self.send_head(sending, end, self.tell_id());
             }
             Access::Guarded {
                 api,
@@ -410,12 +219,7 @@ impl Story {
         self.operation = Some(operation);
         let seconds = now.checked_div(1000).unwrap_or_default();
         let identity = Identity::prove(&facts, &policy.issuers, seconds, ground.crypto)?;
-        self.caller = Some(CallerPart {
-            name: None,
-            issuer: identity.issuer().to_owned(),
-            subject: identity.subject().to_owned(),
-            tenant: identity.tenant().map(str::to_owned),
-        });
+        self.proved(&identity);
         decide::foresee(rules, &identity, operation).map_err(|denial| self.deny(denial))?;
 
         let model = match call.model() {
@@ -433,7 +237,7 @@ impl Story {
                 let step = match policy.head_hold {
                     HeadHold::Flag => Step::hold(),
                     HeadHold::Buffer | HeadHold::None => Step::pass(Pass::head_ahead(&identity))
-                        .after(self.caller_headers(&identity, operation)),
+                        .after(self.tell_caller(&identity, operation)),
                 };
                 let reading = Reading {
                     scan: BodyScan::new(Limits::new(max_body)),
@@ -454,8 +258,8 @@ impl Story {
             model,
         };
         let permit = self.decide(rules, question)?;
-        let mut headers = self.caller_headers(&identity, operation);
-        headers.extend(self.permit_headers(&permit));
+        let mut headers = self.tell_caller(&identity, operation);
+        headers.extend(self.tell_permit(&permit));
         let sending = Sending {
             permit,
             length: facts.length(),
@@ -577,16 +381,12 @@ impl Story {
             &[],
             end,
         )?;
-        let mut effects = match ground.policy.head_hold {
-            HeadHold::Flag => self.caller_headers(&identity, operation),
-            HeadHold::Buffer | HeadHold::None => Vec::new(),
-        };
-        let headers = self.permit_headers(&sending.permit);
-        match ground.policy.head_hold {
-            HeadHold::Flag => effects.extend(headers),
-            HeadHold::Buffer => effects.extend(headers.into_iter().filter_map(publish)),
-            HeadHold::None => {}
-        }
+        let effects = self.tell_late(
+            &sending.permit,
+            &identity,
+            operation,
+            ground.policy.head_hold,
+        );
         let step = Step::pass(Pass::permitted(&sending.permit)).after(effects);
         Ok((Phase::Sending(Box::new(sending)), step))
     }
@@ -604,7 +404,8 @@ impl Story {
                 self.request.bytes = scan.bytes();
                 if is_whole(scan.bytes(), length, end) {
                     let scanned = scan.finish().map_err(|faulted| self.fault(&faulted))?;
-                    self.whole(scanned.digested())
+                    self.whole(scanned.digested());
+                    Rest::Nothing
                 } else {
                     Rest::Body(scan)
                 }
@@ -617,15 +418,6 @@ impl Story {
             length,
             rest,
         })
-    }
-
-    fn whole(&mut self, digested: Digested) -> Rest {
-        self.request = RequestPart {
-            bytes: digested.bytes(),
-            complete: true,
-            digest: Some(audit::digest_text(digested.sha256())),
-        };
-        Rest::Nothing
     }
 
     fn decide_in_body(
@@ -658,25 +450,6 @@ impl Story {
         Ok(permit)
     }
 
-    fn allow(&mut self, permit: &Permit) {
-        self.outcome = Outcome::Allow;
-        self.rule = permit.rule().map(Arc::clone);
-        if let Some(caller) = &mut self.caller {
-            caller.name = permit.caller().map(Arc::clone);
-        }
-    }
-
-    fn deny(&mut self, denial: Denial) -> Refusal {
-        self.rule = denial.rule().map(Arc::clone);
-        denial.into_refusal()
-    }
-
-    /// Notes how much of a bad body was seen.
-    fn fault(&mut self, faulted: &Faulted) -> Refusal {
-        self.request.bytes = faulted.digested().bytes();
-        Refusal::from(faulted)
-    }
-
     /// Answers in place of the upstream. Only before an answer has begun.
     fn refuse(&mut self, refusal: Refusal) -> (Phase, Step) {
         self.close(&refusal);
@@ -693,13 +466,6 @@ impl Story {
         (Phase::Closed, Step::hold().after(vec![Effect::Cut]))
     }
 
-    fn close(&mut self, refusal: &Refusal) {
-        self.outcome = Outcome::Refuse;
-        self.refusal = Some(refusal.code());
-        self.request.complete = false;
-        self.request.digest = None;
-    }
-
     /// The answer begins. If the request is still undecided, it stays so: the rest of it will not pass.
     fn answer_begins(&mut self, phase: Phase) -> (Phase, Step) {
         let phase = match phase {
@@ -710,95 +476,7 @@ impl Story {
         let id = Effect::SetResponseHeader("x-postern-audit-id", self.id.as_str().to_owned());
         (phase, Step::pass(Pass::answer()).after(vec![id]))
     }
-
-    fn audit_header(&self) -> Effect {
-        Effect::SetRequestHeader("x-postern-audit-id", self.id.as_str().to_owned())
-    }
-
-    /// What the upstream learns of the caller; its token stays here.
-    fn caller_headers(&self, identity: &Identity, operation: Operation) -> Vec<Effect> {
-        let mut effects = vec![
-            Effect::RemoveRequestHeader(b"authorization".to_vec()),
-            self.audit_header(),
-            Effect::SetRequestHeader("x-postern-subject", header_value(identity.subject())),
-            Effect::SetRequestHeader("x-postern-operation", operation.name().to_owned()),
-        ];
-        let optional = [
-            ("x-postern-tenant", identity.tenant()),
-            (
-                "x-postern-peer",
-                self.peer.as_ref().map(|peer| peer.uri.as_str()),
-            ),
-        ];
-        for (name, value) in optional {
-            effects.extend(value.map(|value| Effect::SetRequestHeader(name, header_value(value))));
-        }
-        effects
-    }
-
-    /// What the upstream learns of the decision.
-    fn permit_headers(&self, permit: &Permit) -> Vec<Effect> {
-        let values = [
-            ("x-postern-model", self.model.as_deref()),
-            ("x-postern-rule", permit.rule().map(|rule| &**rule)),
-            ("x-postern-request-digest", self.request.digest.as_deref()),
-        ];
-        let set = |(name, value): (&'static str, Option<&str>)| {
-            value.map(|value| Effect::SetRequestHeader(name, header_value(value)))
-        };
-        values.into_iter().filter_map(set).collect()
-    }
-
-    fn record(&mut self, ended: Ended, now: u64, policy: &Policy) -> Record {
-        // The gateway takes a chunk into its buffer before it shows it to us; when that is over its limit it answers 413
-        // itself and drops what we let pass in that very callback.
-        if ended.details.as_deref() == Some(DROPPED) {
-            self.request.complete = false;
-            self.request.digest = None;
-        }
-        let Ended {
-            method,
-            path,
-            status,
-            details,
-            flags,
-        } = ended;
-        Record {
-            v: audit::RECORD_VERSION,
-            time: audit::timestamp(self.started),
-            id: self.id.as_str().to_owned(),
-            instance: policy.audit.instance.clone(),
-            policy: audit::digest_text(&policy.digest),
-            request_id: self.request_id.take(),
-            traceparent: self.traceparent.take(),
-            route: self.route.take(),
-            operation: self.operation.map(Operation::name),
-            model: self.model.take(),
-            method: self.method.take().or(method),
-            path: self
-                .path
-                .take()
-                .or_else(|| path.map(|path| facts::shown_path(path.as_bytes()))),
-            caller: self.caller.take(),
-            peer: self.peer.take(),
-            decision: self.outcome,
-            rule: self.rule.take(),
-            refusal: self.refusal,
-            fault: self.refusal.map(Code::fault),
-            request: std::mem::take(&mut self.request),
-            response: ResponsePart {
-                status,
-                bytes: self.response_bytes,
-                details,
-                flags,
-            },
-            duration_ms: now.saturating_sub(self.started),
-        }
-    }
 }
-
-/// The gateway's response code details when a request was over its own buffer limit.
-const DROPPED: &str = "request_payload_too_large";
 
 /// Whether a body is at its end: the host says so, or the declared length is reached. The latter matters because then no
 /// more may pass although the host may not have said yet that it is the end.
@@ -806,54 +484,9 @@ fn is_whole(bytes: u64, length: Option<u64>, end: bool) -> bool {
     end || length.is_some_and(|length| bytes >= length)
 }
 
-/// Removes what the client sent under our names.
-fn strip(
-    (phase, step): (Phase, Step),
-    pairs: &[Pair<'_>],
-    remove: fn(Vec<u8>) -> Effect,
-) -> (Phase, Step) {
-    let ours = pairs
-        .iter()
-        .filter(|(name, _)| facts::is_ours(name))
-        .map(|(name, _)| remove(name.to_vec()))
-        .collect();
-    (phase, step.after(ours))
-}
-
-/// The same value as filter state, for a gateway that adds headers later than we can.
-fn publish(header: Effect) -> Option<Effect> {
-    match header {
-        Effect::SetRequestHeader(name, value) => name
-            .strip_prefix("x-postern-")
-            .map(|name| Effect::Publish(name, value)),
-        Effect::RemoveRequestHeader(_)
-        | Effect::RemoveRequestTrailer(_)
-        | Effect::SetResponseHeader(..)
-        | Effect::Publish(..)
-        | Effect::Answer(_)
-        | Effect::Cut
-        | Effect::Record(_) => None,
-    }
-}
-
 fn misplaced() -> Refusal {
     Refusal::new(
         Code::Undecided,
         "the gateway reported something that does not belong here; nothing was forwarded",
     )
-}
-
-/// A header value of visible ASCII: everything else, and `%`, is percent-encoded (RFC 3986 section 2.1), so that no
-/// subject can end a header or be taken for another.
-fn header_value(text: &str) -> String {
-    let mut value = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if matches!(byte, b'!'..=b'~') && byte != b'%' {
-            value.push(char::from(byte));
-        } else {
-            value.push('%');
-            value.push_str(&audit::hex(&[byte]).to_ascii_uppercase());
-        }
-    }
-    value
 }
