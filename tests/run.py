@@ -52,33 +52,24 @@ def packages(names):
     return [word for name in names for word in ("-p", name)]
 
 
-def test_files(package):
-    """The names of a package's integration tests, as cargo sees them."""
+def test_files(package, of_module):
+    """`--test NAME` for the package's integration tests: those that run the built module (they ask for the feature `host`), or the others."""
     told = subprocess.run([*CARGO, "metadata", "--format-version=1", "--no-deps", "--locked"], cwd=ROOT, stdout=subprocess.PIPE, check=True)
-    for found in json.loads(told.stdout)["packages"]:
-        if found["name"] == package:
-            return sorted(target["name"] for target in found["targets"] if "test" in target["kind"])
-    return []
-
-
-def of_module(name):
-    """Whether a test file of postern-tests belongs to level 3, which runs the built module: its name begins with `module`."""
-    return name.startswith("module")
+    targets = [target for found in json.loads(told.stdout)["packages"] if found["name"] == package for target in found["targets"]]
+    names = sorted(target["name"] for target in targets if "test" in target["kind"] and ("host" in target.get("required-features", [])) == of_module)
+    return [word for name in names for word in ("--test", name)]
 
 
 def native():
-    files = [word for name in test_files("postern-tests") if not of_module(name) for word in ("--test", name)]
     return [
         [*CARGO, "test", "--locked", "--no-fail-fast", *packages(NATIVE)],
-        [*CARGO, "test", "--locked", "--no-fail-fast", "-p", "postern-tests", "--lib", *files],
+        [*CARGO, "test", "--locked", "--no-fail-fast", "-p", "postern-tests", "--lib", *test_files("postern-tests", False)],
     ]
 
 
 def module():
-    files = [word for name in test_files("postern-tests") if of_module(name) for word in ("--test", name)]
-    if not files:
-        return []
-    return [[*CARGO, "test", "--locked", "--no-fail-fast", "-p", "postern-tests", *files]]
+    files = test_files("postern-tests", True)
+    return [[*CARGO, "test", "--locked", "--no-fail-fast", "-p", "postern-tests", *files]] if files else []
 
 
 DENY_WARNINGS = ["--", "-D", "warnings"]
@@ -91,7 +82,7 @@ CHECKS = [
     Check("clippy-module", "lints, the module", [[*CARGO_WASM, "clippy", "--locked", "--release", "-p", "postern-filter", "--target", "wasm32-wasip1", *DENY_WARNINGS]], gate=True),
     Check("clippy-node", "lints, the core's tests as wasm", [[*CARGO_WASM, "clippy", "--locked", "-p", "postern-core", "--target", "wasm32-unknown-unknown", "--lib", "--tests", *DENY_WARNINGS]], gate=True),
     Check("test-docs", "the manual and the manifests", [[sys.executable, "docs/check.py"], [VENV_PYTHON, "envoy-test/istio/validate.py"]], [[str(SETUP / "venv")]]),
-    Check("test-native", "level 1: native", native, [BUILD_MODULE]),
+    Check("test-native", "level 1: native", native),
     Check("test-node", "level 2: the core as wasm under node", [[*CARGO_WASM, "test", "--locked", "--no-fail-fast", "-p", "postern-core", "--target", "wasm32-unknown-unknown", "--lib"]], [[str(SETUP / "wasm-runner")]]),
     Check("test-module", "level 3: the built module in a host of ours", module, [BUILD_MODULE]),
     Check("test-envoy", "level 4: the built module in the real Envoy", [[*CARGO, "test", "--locked", "--no-fail-fast", "-p", "postern-envoy-test"]], [[str(SETUP / "venv")], BUILD_MODULE]),
