@@ -151,7 +151,8 @@ mod tests {
 
     #[test]
     fn sizes_are_bounded_exactly() {
-        let of_length = |n: usize| format!("e30.e30.{}", "A".repeat(n.saturating_sub(8))).into_bytes();
+        let of_length =
+            |n: usize| format!("e30.e30.{}", "A".repeat(n.saturating_sub(8))).into_bytes();
         assert_eq!(fault(&of_length(MAX_TOKEN_BYTES)), None);
         assert_eq!(
             fault(&of_length(MAX_TOKEN_BYTES + 1)),
