@@ -116,7 +116,6 @@ impl Vm {
             reply_asked: false,
             answer: None,
             aborted: false,
-            lingers: false,
             log_from: host.log.len(),
         };
         host.streams.insert(id, stream);
@@ -168,16 +167,9 @@ impl Vm {
         if stream.request.cumulative {
             stream.request.hold(bytes);
         }
-        // WHY: the gateway buffers first; over its limit it answers 413, and still shows the module the whole then. What
-        // the module says in that callback counts for nothing.
+        // WHY: the gateway buffers first, and over its limit it still shows the module the whole before it answers 413.
+        // What the module says in that callback counts for nothing.
         let too_large = stream.request.cumulative && stream.over_limit();
-        if too_large {
-            stream.lingers = true;
-            self.refuse_too_large(id);
-        }
-        let Some(stream) = self.stream_mut(id) else {
-            return;
-        };
         stream.request.chunk = Some(if stream.request.cumulative {
             Vec::new()
         } else {
@@ -192,10 +184,7 @@ impl Vm {
             (id.cast_signed(), size, i32::from(end)),
         );
         if too_large {
-            if let Some(stream) = self.stream_mut(id) {
-                stream.lingers = false;
-            }
-            self.finish(id);
+            self.refuse_too_large(id);
         }
         let Some(stream) = self.live(id) else { return };
         let chunk = stream.request.chunk.take().unwrap_or_default();
@@ -478,7 +467,7 @@ impl Vm {
         if !bodyless {
             self.encode_data(id, &reply.body.clone(), true);
         }
-        if self.stream_mut(id).is_some_and(|stream| !stream.lingers) {
+        if self.stream_mut(id).is_some() {
             self.store
                 .data_mut()
                 .trouble("the module held a local reply back");
@@ -716,9 +705,6 @@ impl Vm {
             return;
         };
         stream.aborted = true;
-        if stream.lingers {
-            return;
-        }
         stream.logging = true;
         stream.facts.ended_ns = Some(now);
         for map in [&mut stream.request.headers, &mut stream.response.headers] {

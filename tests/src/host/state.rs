@@ -204,8 +204,6 @@ pub(super) struct Stream {
     pub(super) answer: Option<Answer>,
     /// Nothing of the request is shown to the module any more.
     pub(super) aborted: bool,
-    /// The end waits for a callback that still runs.
-    pub(super) lingers: bool,
     /// Where the log stood when the stream began.
     pub(super) log_from: usize,
 }

@@ -140,7 +140,7 @@ fn a_held_body_over_the_limit_is_answered_by_the_gateway() {
 }
 
 #[test]
-fn the_gateway_answers_first_and_shows_the_whole_body_then() {
+fn over_the_limit_the_gateway_shows_the_whole_body_and_answers_then() {
     let mut vm = guest("PPCCCCCCC");
     let mut small = settings(Mode::Flag);
     small.buffer_limit = 5;
@@ -148,7 +148,7 @@ fn the_gateway_answers_first_and_shows_the_whole_body_then() {
     vm.decode_data(id, b"123", false);
     vm.decode_data(id, b"456", true);
     let seen = vm.take(id).unwrap();
-    assert_eq!(told(&vm), "h0 b3 H0 B17! b6! l0 d0 x0");
+    assert_eq!(told(&vm), "h0 b3 b6! H0 B17! l0 d0 x0");
     assert_eq!(seen.answer.unwrap().status, 413);
     assert!(seen.forwarded.is_none(), "the Continue counts for nothing");
 }
