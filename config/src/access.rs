@@ -7,7 +7,7 @@ use postern_core::operation::{Api, Operation};
 use postern_core::policy::{
     Access, Caller, Condition, HostPattern, Paths, Quantifier, Route, Rule, RuleEffect,
 };
-use postern_core::scope::{DEFAULT_TEMPLATE, ScopeTemplate, TemplateFault};
+use postern_core::scope::{ScopeTemplate, TemplateFault};
 use postern_core::token::Issuer;
 use std::sync::Arc;
 
@@ -78,10 +78,20 @@ fn caller(at: &At<'_>, issuers: &Issuers<'_>, problems: &mut Problems) -> Option
             return None;
         }
     };
+    let conditions = conditions?;
+    let named = |condition: &Condition| condition.issuer.is_some();
+    let one_issuer = match quantifier {
+        Quantifier::Any => conditions.iter().all(named),
+        Quantifier::All => conditions.iter().any(named),
+    };
+    if issuers.entries().is_some_and(|issuers| issuers.len() > 1) && !one_issuer {
+        problems.add(&path, "must name the issuer: each of several could give its callers this subject, tenant, role or group");
+        return None;
+    }
     Some(Arc::new(Caller {
         name: name?.into(),
         quantifier,
-        conditions: conditions?,
+        conditions,
     }))
 }
 
@@ -141,7 +151,7 @@ fn rule(at: &At<'_>, callers: &Callers<'_>, problems: &mut Problems) -> Option<A
         one_of(
             at,
             problems,
-            &[("allow", RuleEffect::Allow), ("deny", RuleEffect::Deny)],
+            &[("allow", Effect::Allow), ("deny", Effect::Deny)],
         )
     });
     let mode = object.optional("mode", problems, Some(()), |at, problems| {
@@ -173,13 +183,14 @@ fn rule(at: &At<'_>, callers: &Callers<'_>, problems: &mut Problems) -> Option<A
     object.refuse_later(&["when", "stepUp"], problems);
     object.finish(problems);
     let () = mode?;
-    let (effect, scopes) = (effect?, scopes?);
-    let scopes = match (effect, scopes) {
-        (RuleEffect::Allow, Some(scopes)) => scopes,
-        (RuleEffect::Allow, None) => vec![ScopeTemplate::parse(DEFAULT_TEMPLATE).ok()?],
-        (RuleEffect::Deny, None) => Vec::new(),
-        (RuleEffect::Deny, Some(scopes)) if scopes.is_empty() => scopes,
-        (RuleEffect::Deny, Some(_)) => {
+    let effect = match (effect?, scopes?) {
+        (Effect::Allow, Some(scopes)) => RuleEffect::Allow { scopes },
+        (Effect::Allow, None) => RuleEffect::Allow {
+            scopes: vec![ScopeTemplate::default()],
+        },
+        (Effect::Deny, None) => RuleEffect::Deny,
+        (Effect::Deny, Some(scopes)) if scopes.is_empty() => RuleEffect::Deny,
+        (Effect::Deny, Some(_)) => {
             problems.add(
                 &scopes_path,
                 "a denying rule takes no scopes: who lacks one would escape it",
@@ -191,10 +202,16 @@ fn rule(at: &At<'_>, callers: &Callers<'_>, problems: &mut Problems) -> Option<A
         id: id?.into(),
         effect,
         callers: callers?,
-        scopes,
         models: models?,
         operations: operations?,
     }))
+}
+
+/// `effect` as it is written.
+#[derive(Debug, Clone, Copy)]
+enum Effect {
+    Allow,
+    Deny,
 }
 
 fn scope(at: &At<'_>, problems: &mut Problems) -> Option<ScopeTemplate> {
@@ -290,7 +307,10 @@ fn route(at: &At<'_>, rules: &Rules<'_>, problems: &mut Problems) -> Option<Arc<
             Some(chosen) => chosen?,
             None => rules.entries()?.to_vec(),
         };
-        if !rules.iter().any(|rule| rule.effect == RuleEffect::Allow) {
+        if !rules
+            .iter()
+            .any(|rule| matches!(rule.effect, RuleEffect::Allow { .. }))
+        {
             problems.add(
                 &format!("{path}.rules"),
                 "no rule of this route allows anything",

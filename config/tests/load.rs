@@ -5,11 +5,15 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::arithmetic_side_effects,
+    clippy::string_slice,
+    clippy::indexing_slicing,
     reason = "a test that panics has failed, as it should"
 )]
 
 use postern_config::load;
-use postern_core::policy::{Access, HeadHold, Sink};
+use postern_core::policy::{Access, HeadHold, RuleEffect, Sink};
+use postern_core::scope::ScopeTemplate;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -66,11 +70,14 @@ fn a_good_policy_loads_with_its_defaults() {
     };
     assert_eq!(*max_body, 32 << 20);
     assert_eq!(rules.len(), 2, "no list of rules means all");
-    let scopes: Vec<usize> = rules.iter().map(|rule| rule.scopes.len()).collect();
+    let effects: Vec<&RuleEffect> = rules.iter().map(|rule| &rule.effect).collect();
+    let default = RuleEffect::Allow {
+        scopes: vec![ScopeTemplate::default()],
+    };
     assert_eq!(
-        scopes,
-        [1, 0],
-        "an allowing rule asks for the default scope, a denying one for none"
+        effects,
+        [&default, &RuleEffect::Deny],
+        "an allowing rule asks for the default scope"
     );
     assert!(policy.route("other.example.com", "/v1/models").is_none());
 }
@@ -361,6 +368,35 @@ fn every_problem_has_its_path_and_says_what_to_do() {
             "expected {expected:?}, seen {seen:#?}"
         );
     }
+}
+
+#[test]
+fn with_several_issuers_a_caller_names_its_issuer() {
+    let issuers = |policy: &str| {
+        let start = policy.find(r#"{ "name": "corp""#).unwrap();
+        let end = start + policy[start..].find(" ],\n").unwrap();
+        let partner = policy[start..end]
+            .replace("corp", "partner")
+            .replace("idp.example.com", "idp.partner.example");
+        policy.replacen(
+            &policy[start..end],
+            &format!("{}, {partner}", &policy[start..end]),
+            1,
+        )
+    };
+    let two = issuers(&good());
+    assert_eq!(problems(&two), Vec::<String>::new());
+    let anyone = two.replacen(r#"{ "issuer": "corp", "roles""#, r#"{ "roles""#, 1);
+    let seen = problems(&anyone);
+    assert!(
+        seen.iter()
+            .any(|problem| problem.starts_with("callers[0]: must name the issuer")),
+        "{seen:?}"
+    );
+    assert_eq!(
+        problems(&good().replacen(r#"{ "issuer": "corp", "roles""#, r#"{ "roles""#, 1)),
+        Vec::<String>::new()
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! Deny wins over allow; nothing matching is refused. Whatever forwards takes the permit, and no other code can make
 //! one:
 //!
-//! ```compile_fail
+//! ```compile_fail,E0451
 //! let permit = postern_core::decide::Permit { rule: None, caller: None };
 //! ```
 
@@ -66,8 +66,10 @@ pub struct Reason {
 /// What came of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It applies.
-    Applies,
+    /// It applies, and allows.
+    Allows,
+    /// It applies, and denies.
+    Denies,
     /// It concerns other callers.
     OtherCallers,
     /// It concerns other operations.
@@ -118,7 +120,7 @@ pub fn foresee(
     operation: Operation,
 ) -> Result<(), Denial> {
     let hope = rules.iter().any(|rule| {
-        rule.effect == RuleEffect::Allow
+        matches!(rule.effect, RuleEffect::Allow { .. })
             && rule.concerns_operation(operation)
             && rule.caller(identity).is_some()
     });
@@ -138,13 +140,14 @@ pub fn decide(rules: &[Arc<Rule>], question: Question<'_>) -> Decision {
             verdict: ask(rule, question),
         })
         .collect();
-    let said = |effect: RuleEffect, verdict: Verdict| {
+    let said = |verdict: Verdict| {
         rules
             .iter()
             .zip(&because)
-            .find(|(rule, reason)| rule.effect == effect && reason.verdict == verdict)
+            .find(|(_, reason)| reason.verdict == verdict)
+            .map(|(rule, _)| rule)
     };
-    let outcome = if let Some((rule, _)) = said(RuleEffect::Deny, Verdict::Applies) {
+    let outcome = if let Some(rule) = said(Verdict::Denies) {
         Err(Denial {
             refusal: Refusal::new(
                 Code::Denied,
@@ -152,7 +155,7 @@ pub fn decide(rules: &[Arc<Rule>], question: Question<'_>) -> Decision {
             ),
             rule: Some(Arc::clone(&rule.id)),
         })
-    } else if let Some((rule, _)) = said(RuleEffect::Allow, Verdict::Applies) {
+    } else if let Some(rule) = said(Verdict::Allows) {
         let caller = rule
             .caller(question.identity)
             .map(|caller: &Arc<Caller>| Arc::clone(&caller.name));
@@ -160,8 +163,7 @@ pub fn decide(rules: &[Arc<Rule>], question: Question<'_>) -> Decision {
             rule: Some(Arc::clone(&rule.id)),
             caller,
         })
-    } else if let Some((rule, _)) = said(RuleEffect::Allow, Verdict::ScopesMissing) {
-        let scopes = missing(rule, question);
+    } else if let Some(rule) = said(Verdict::ScopesMissing) {
         Err(Denial {
             refusal: Refusal::new(
                 Code::ScopeMissing,
@@ -170,7 +172,7 @@ pub fn decide(rules: &[Arc<Rule>], question: Question<'_>) -> Decision {
                     what(question.operation, question.model)
                 ),
             )
-            .scopes(scopes),
+            .scopes(missing(rule, question)),
             rule: Some(Arc::clone(&rule.id)),
         })
     } else {
@@ -186,16 +188,22 @@ fn ask(rule: &Rule, question: Question<'_>) -> Verdict {
         Verdict::OtherOperations
     } else if !rule.concerns_model(question.model) {
         Verdict::OtherModels
-    } else if !missing(rule, question).is_empty() {
-        Verdict::ScopesMissing
     } else {
-        Verdict::Applies
+        match &rule.effect {
+            RuleEffect::Deny => Verdict::Denies,
+            RuleEffect::Allow { .. } if missing(rule, question).is_empty() => Verdict::Allows,
+            RuleEffect::Allow { .. } => Verdict::ScopesMissing,
+        }
     }
 }
 
 /// The scopes of the rule that the token does not hold.
 fn missing(rule: &Rule, question: Question<'_>) -> Vec<String> {
-    rule.scopes
+    let scopes = match &rule.effect {
+        RuleEffect::Allow { scopes } => scopes.as_slice(),
+        RuleEffect::Deny => &[],
+    };
+    scopes
         .iter()
         .map(|template| template.fill(question.model, question.operation))
         .filter(|needed| !needed.is_held(question.identity.scopes()))

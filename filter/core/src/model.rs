@@ -21,6 +21,8 @@ pub enum ModelFault {
     TooLong,
     /// A character outside of the alphabet.
     Alphabet,
+    /// An empty or dot segment between slashes: an upstream that makes a path of the name would leave its folder.
+    Segment,
 }
 
 impl ModelFault {
@@ -30,6 +32,7 @@ impl ModelFault {
             Self::Empty => "the model's name is empty",
             Self::TooLong => "the model's name is longer than 256 bytes",
             Self::Alphabet => "a model's name has ASCII letters, digits and . _ : / @ + ~ = - only",
+            Self::Segment => "a model's name has no empty or dot segments between slashes",
         };
         Refusal::new(Code::ModelInvalid, message).param("model")
     }
@@ -49,6 +52,12 @@ impl Model {
         }
         if !name.bytes().all(is_model_byte) {
             return Err(ModelFault::Alphabet);
+        }
+        if name
+            .split('/')
+            .any(|segment| matches!(segment, "" | "." | ".."))
+        {
+            return Err(ModelFault::Segment);
         }
         Ok(Self(name.to_owned()))
     }
@@ -172,6 +181,14 @@ mod tests {
                 "a Cyrillic letter that looks Latin",
             ),
             ("gpt*", Some(ModelFault::Alphabet), "a pattern is no name"),
+            (
+                "gpt-4o/../../v1/files",
+                Some(ModelFault::Segment),
+                "a path out of its folder",
+            ),
+            ("/gpt-4o", Some(ModelFault::Segment), "an empty segment"),
+            ("./gpt-4o", Some(ModelFault::Segment), "a dot segment"),
+            ("gpt-4o..x", None, "dots inside of a segment are letters"),
         ];
         for (name, fault, why) in rows {
             assert_eq!(Model::parse(name).err(), fault, "{name:?}: {why}");

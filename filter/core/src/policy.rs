@@ -147,8 +147,6 @@ pub struct Rule {
     pub effect: RuleEffect,
     /// Whom it concerns: any of these.
     pub callers: Vec<Arc<Caller>>,
-    /// What the token must hold: all of these.
-    pub scopes: Vec<ScopeTemplate>,
     /// The models it concerns: any of these.
     pub models: Vec<ModelPattern>,
     /// The operations it concerns: any of these.
@@ -171,19 +169,22 @@ impl Rule {
     pub fn concerns_model(&self, model: Option<&Model>) -> bool {
         self.models
             .iter()
-            .any(|pattern| match (model, self.effect) {
+            .any(|pattern| match (model, &self.effect) {
                 (None, _) => pattern.is_any(),
-                (Some(model), RuleEffect::Allow) => pattern.matches_exactly(model),
+                (Some(model), RuleEffect::Allow { .. }) => pattern.matches_exactly(model),
                 (Some(model), RuleEffect::Deny) => pattern.matches_folded(model),
             })
     }
 }
 
-/// What a rule does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a rule does. Only permission has scopes: a denial that asked for one would be escaped by who lacks it.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RuleEffect {
     /// Allows, unless another rule denies.
-    Allow,
+    Allow {
+        /// What the token must hold: all of these.
+        scopes: Vec<ScopeTemplate>,
+    },
     /// Denies, whatever others allow.
     Deny,
 }

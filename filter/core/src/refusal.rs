@@ -298,7 +298,8 @@ fn code_of(fault: BodyFault) -> Code {
         | BodyFault::KeyTooLong => Code::BodyLimits,
         BodyFault::DuplicateKey => Code::BodyDuplicateKey,
         BodyFault::LookalikeKey | BodyFault::KeyCharset => Code::BodyLookalikeKey,
-        BodyFault::ModelNotString
+        BodyFault::FurtherModels
+        | BodyFault::ModelNotString
         | BodyFault::ModelEmpty
         | BodyFault::ModelTooLong
         | BodyFault::ModelCharset => Code::ModelInvalid,

@@ -7,9 +7,6 @@
 use crate::model::Model;
 use crate::operation::Operation;
 
-/// The template of a rule that names no scopes.
-pub const DEFAULT_TEMPLATE: &str = "model:{model}:{operation}";
-
 /// A scope with placeholders.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScopeTemplate(Vec<Segment>);
@@ -30,6 +27,17 @@ pub enum TemplateFault {
     Character,
     /// A placeholder that does not exist.
     Placeholder,
+}
+
+/// `model:{model}:{operation}`: what a rule asks for that names no scopes.
+impl Default for ScopeTemplate {
+    fn default() -> Self {
+        Self(vec![
+            Segment::Literal("model".to_owned()),
+            Segment::Model,
+            Segment::Operation,
+        ])
+    }
 }
 
 impl ScopeTemplate {
@@ -143,7 +151,7 @@ mod tests {
                 "one segment, whatever is in it",
             ),
         ];
-        let template = ScopeTemplate::parse(DEFAULT_TEMPLATE).unwrap();
+        let template = ScopeTemplate::default();
         for (model, held, expected, why) in rows {
             let needed = template.fill(Some(&Model::parse(model).unwrap()), Operation::Chat);
             assert_eq!(
@@ -162,6 +170,10 @@ mod tests {
 
     #[test]
     fn templates() {
+        assert_eq!(
+            ScopeTemplate::parse("model:{model}:{operation}"),
+            Ok(ScopeTemplate::default())
+        );
         for (text, fault, why) in [
             ("model:{model}:{operation}", None, "the default"),
             ("inference", None, "no placeholder"),

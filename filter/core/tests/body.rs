@@ -71,6 +71,7 @@ fn ground(fault: BodyFault) -> Ground {
         | BodyFault::KeyCharset
         | BodyFault::DuplicateKey
         | BodyFault::LookalikeKey
+        | BodyFault::FurtherModels
         | BodyFault::ModelNotString
         | BodyFault::ModelEmpty
         | BodyFault::ModelTooLong

@@ -25,7 +25,7 @@ use postern_core::policy::{
     Sink,
 };
 use postern_core::refusal::{Answer, Code};
-use postern_core::scope::{DEFAULT_TEMPLATE, ScopeTemplate};
+use postern_core::scope::ScopeTemplate;
 use postern_core::stream::{Effect, Ended, Event, Flow, Ground, Step, Stream};
 use postern_core::token::{ClaimPaths, Crypto, Issuer, IssuerSpec, Issuers, KeySet};
 use proptest::prelude::*;
@@ -83,12 +83,11 @@ fn policy(head_hold: HeadHold) -> Policy {
             ..Condition::default()
         }],
     });
-    let rule = |id: &str, effect, model: &str, scopes| {
+    let rule = |id: &str, effect, model: &str| {
         Arc::new(Rule {
             id: id.into(),
             effect,
             callers: vec![Arc::clone(&everybody)],
-            scopes,
             models: vec![ModelPattern::parse(model).unwrap()],
             operations: vec![Operation::Chat, Operation::Models],
         })
@@ -96,11 +95,12 @@ fn policy(head_hold: HeadHold) -> Policy {
     let rules = vec![
         rule(
             "all",
-            RuleEffect::Allow,
+            RuleEffect::Allow {
+                scopes: vec![ScopeTemplate::default()],
+            },
             "*",
-            vec![ScopeTemplate::parse(DEFAULT_TEMPLATE).unwrap()],
         ),
-        rule("never", RuleEffect::Deny, "secret*", Vec::new()),
+        rule("never", RuleEffect::Deny, "secret*"),
     ];
     let guarded = Access::Guarded {
         api: Api::OpenAi,
@@ -146,6 +146,9 @@ struct Books {
     end_passed: bool,
     answer: Option<Answer>,
     answer_began: bool,
+    /// The host answered before it reported any part of the request: the stream is over for it.
+    answered_alone: bool,
+    reported: bool,
     cut: bool,
     records: Vec<Record>,
 }
@@ -204,14 +207,15 @@ impl Books {
             }
             Flow::Pass(_) => {}
             Flow::Hold if head || body.is_some() => {
-                // The host of this test lets an answer of the upstream close a request that is still undecided.
                 assert!(
-                    closed || self.answer_began || ends || stream.deadline().is_some(),
+                    closed || ends || self.answered_alone || stream.deadline().is_some(),
                     "held with nothing that could end it"
                 );
             }
             Flow::Hold => {}
         }
+        self.answered_alone |= began && !self.reported;
+        self.reported |= head || body.is_some();
         self.answer_began |= began;
         stream
     }
@@ -388,7 +392,8 @@ proptest! {
             prop_assert!(books.passed.len() < ask.body.len() || ask.body.is_empty() || !books.end_passed);
         }
         prop_assert!(ask.mode != HeadHold::Flag || !books.head_passed, "the head passes with the body");
-        if record.rule.is_none() {
+        let denied = record.model.as_deref().is_some_and(|model| model.starts_with("secret"));
+        if record.model.is_none() || denied {
             prop_assert!(books.passed.is_empty(), "a byte of body passed without a permit");
         }
     }
@@ -475,5 +480,68 @@ fn every_hold_ends_at_its_deadline() {
             (408, Code::HoldExpired.details())
         );
         assert_eq!(stream.deadline(), None);
+    }
+}
+
+/// An upstream that answers on the head alone ends nothing: the body is still decided on, and what is refused is cut.
+#[test]
+fn an_answer_before_the_decision_neither_decides_nor_hangs() {
+    let policy = policy(HeadHold::None);
+    let ground = Ground {
+        policy: &policy,
+        crypto: Crypto::rust_crypto().unwrap(),
+    };
+    let pairs: Vec<(&[u8], &[u8])> = vec![
+        (b":method", b"POST"),
+        (b":path", b"/v1/chat/completions"),
+        (b":authority", b"api"),
+        (b"content-type", b"application/json"),
+        (b"authorization", TOKEN.as_bytes()),
+    ];
+    let body = |model: &str| format!(r#"{{"model":"{model}"}}"#).into_bytes();
+    let rows = [
+        (Some(body("gpt-4o")), None, "a permitted body passes"),
+        (
+            Some(body("secret-1")),
+            Some(Code::Denied),
+            "a denied one does not",
+        ),
+        (
+            Some(b"{".to_vec()),
+            Some(Code::BodyNotJson),
+            "nor one that is no JSON",
+        ),
+        (
+            None,
+            Some(Code::HoldExpired),
+            "a body that never comes is not waited for",
+        ),
+    ];
+    for (body, refused, why) in rows {
+        let mut books = Books::default();
+        let mut stream = Stream::new(Ids::new([1; 8]).draw(), NOW);
+        let head = Event::RequestHead {
+            pairs: &pairs,
+            connection: Connection::default(),
+            end: false,
+        };
+        stream = books.report(stream, head, NOW, ground);
+        stream = books.report(stream, Event::ResponseHead, NOW, ground);
+        if let Some(chunk) = &body {
+            stream = books.report(stream, Event::RequestBody { chunk, end: true }, NOW, ground);
+        }
+        stream = books.report(stream, Event::Tick, NOW + HOLD_TIMEOUT, ground);
+        let _ = books.report(stream, Event::Log(Ended::default()), NOW, ground);
+        assert_eq!(books.records[0].refusal, refused, "{why}");
+        assert_eq!(books.cut, refused.is_some(), "{why}");
+        assert_eq!(
+            books.passed,
+            if refused.is_none() {
+                body.unwrap()
+            } else {
+                Vec::new()
+            },
+            "{why}"
+        );
     }
 }

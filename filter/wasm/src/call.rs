@@ -4,7 +4,7 @@ use crate::host::{self, Headers, Refused};
 use crate::root::Worker;
 use postern_core::peer::Connection;
 use postern_core::policy::Sink;
-use postern_core::refusal::Answer;
+use postern_core::refusal::{Answer, Code, Refusal};
 use postern_core::stream::{Effect, Ended, Event, Flow, Step, Stream};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, LogLevel, MapType, StreamType};
@@ -58,8 +58,9 @@ impl Call {
 
     fn on(&self, event: Event<'_>) -> Action {
         let Some(worker) = &self.worker else {
-            // Without a policy there is nothing to decide by.
-            let _ = host::answer(503, "postern.unconfigured", &[], &[]);
+            // Without a policy there is nothing to decide by, and nobody to write a record for.
+            let _ =
+                send(&Refusal::new(Code::Undecided, "this gateway has no policy").answer(None, ""));
             return Action::Pause;
         };
         let Ok(now) = host::now() else {
@@ -127,13 +128,15 @@ fn carry_out(effect: Effect, worker: &Worker) -> Result<(), Refused> {
         Effect::Cut => host::close_stream(StreamType::HttpRequest),
         Effect::Record(record) => {
             let json = record.to_json();
+            // One sink that fails takes no record from the others.
+            let mut outcome = Ok(());
             for sink in &worker.policy().audit.sinks {
                 match sink {
                     Sink::Log => host::log(LogLevel::Warn, &format!("postern audit {json}")),
-                    Sink::AccessLog => host::set_property("postern.record", &json)?,
+                    Sink::AccessLog => outcome = host::set_property("postern.record", &json),
                 }
             }
-            Ok(())
+            outcome
         }
     }
 }
@@ -202,7 +205,6 @@ impl HttpContext for Call {
             .is_some_and(Stream::is_headless);
         let ended = Ended {
             method: headless.then(|| text("request\0method")).flatten(),
-            path: headless.then(|| text("request\0path")).flatten(),
             status: number("response\0code")
                 .and_then(|status| u16::try_from(status).ok())
                 .filter(|status| *status > 0),

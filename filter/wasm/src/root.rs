@@ -66,9 +66,7 @@ impl Root {
         })?;
         let policy = postern_config::load(&text, &environment())
             .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-        if policy.audit.sinks.contains(&Sink::Log)
-            && host::log_level().is_ok_and(|level| level > LogLevel::Warn as u32)
-        {
+        if hides_records(&policy) {
             return Err(one(
                 "audit.sinks: records go to the log at level warning, and the gateway's wasm log level is above it; \
                  lower it (--component-log-level wasm:warning) or use the sink accessLog"
@@ -125,6 +123,13 @@ impl RootContext for Root {
 
     fn on_tick(&mut self) {
         let Some(worker) = &self.worker else { return };
+        // WHY at every tick: the level can be changed while the gateway runs, and records must not fall silent unseen.
+        if hides_records(worker.policy()) {
+            host::log(
+                LogLevel::Critical,
+                "postern audit.sinks: the gateway's log level hides the records; lower wasm to warning",
+            );
+        }
         let Ok(now) = host::now() else { return };
         // Each is taken out first: ending one changes the list.
         let due: Vec<(u32, Waiting)> = worker
@@ -152,7 +157,17 @@ impl RootContext for Root {
     }
 }
 
+/// Whether the gateway's log would not show the records that the policy sends there.
+fn hides_records(policy: &Policy) -> bool {
+    policy.audit.sinks.contains(&Sink::Log)
+        && host::log_level().is_ok_and(|level| level > LogLevel::Warn as u32)
+}
+
 /// The plugin's environment, which the gateway set (`vmConfig.env`).
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where the environment is read and made an argument"
+)]
 fn environment() -> BTreeMap<String, String> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))

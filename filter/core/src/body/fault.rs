@@ -79,6 +79,8 @@ pub enum BodyFault {
     DuplicateKey,
     /// A key that some reader takes for a field we decide on, and that is not written exactly so.
     LookalikeKey,
+    /// A key that names further models, which some upstreams would use (THREATS 7).
+    FurtherModels,
     /// `model` is not a string.
     ModelNotString,
     /// `model` is the empty string.
@@ -114,6 +116,7 @@ impl BodyFault {
             Self::KeyCharset => "body_key_charset",
             Self::DuplicateKey => "body_duplicate_key",
             Self::LookalikeKey => "body_lookalike_key",
+            Self::FurtherModels => "body_further_models",
             Self::ModelNotString => "model_not_string",
             Self::ModelEmpty => "model_empty",
             Self::ModelTooLong => "model_too_long",
@@ -147,7 +150,8 @@ impl BodyFault {
             | Self::KeyTooLong
             | Self::KeyCharset
             | Self::DuplicateKey
-            | Self::LookalikeKey => None,
+            | Self::LookalikeKey
+            | Self::FurtherModels => None,
         }
     }
 
@@ -173,6 +177,7 @@ impl BodyFault {
             Self::LookalikeKey => {
                 "a key resembles a known field but is not written exactly like it"
             }
+            Self::FurtherModels => "a key names further models; one request names one model",
             Self::ModelNotString => "must be a string",
             Self::ModelEmpty => "must not be empty",
             Self::ModelTooLong => "is too long",

@@ -65,7 +65,7 @@ impl Scope {
 ///
 /// # Errors
 /// `LookalikeKey`: the key is not exactly a guarded one, but its letters and digits are those of one without regard to case, or it is one
-/// and was written with escapes.
+/// and was written with escapes. `FurtherModels`: it names more models than the one that is decided on.
 pub(super) fn slot(scope: Scope, key: &[u8], escaped: bool) -> Result<Slot, BodyFault> {
     for (name, slot) in scope.guarded() {
         if *name == key && !escaped {
@@ -75,8 +75,18 @@ pub(super) fn slot(scope: Scope, key: &[u8], escaped: bool) -> Result<Slot, Body
             return Err(BodyFault::LookalikeKey);
         }
     }
+    if scope == Scope::Top
+        && FURTHER_MODELS
+            .iter()
+            .any(|name| folded(name).eq(folded(key)))
+    {
+        return Err(BodyFault::FurtherModels);
+    }
     Ok(Slot::Ignored)
 }
+
+/// Keys by which some upstreams take further models than the one in `model` (routers that fall back to others).
+const FURTHER_MODELS: [&[u8]; 2] = [b"models", b"fallbacks"];
 
 /// The letters and digits, in lower case. What lies between them (`_`, `-`, `.`, spaces, brackets) is what naming conventions differ in.
 fn folded(key: &[u8]) -> impl Iterator<Item = u8> {
@@ -171,7 +181,9 @@ mod tests {
             (Scope::Top, "streamOptions", false, lookalike, "camel case"),
             (Scope::Top, "", false, ignored, "an empty key folds to nothing that is guarded"),
             (Scope::Top, "__", false, ignored, "nor does one without letters"),
-            (Scope::Top, "models", false, ignored, "longer than a guarded key"),
+            (Scope::Top, "models", false, Err(BodyFault::FurtherModels), "a list that an upstream falls back to"),
+            (Scope::Top, "Fallbacks", false, Err(BodyFault::FurtherModels), "the same, by another name and case"),
+            (Scope::Top, "modelsx", false, ignored, "longer than a guarded key"),
             (Scope::Top, "mode", false, ignored, "shorter than a guarded key"),
             (Scope::Top, "top_n", false, ignored, "a guarded key inside another"),
             (Scope::Top, "include_usage", false, ignored, "guarded elsewhere only"),

@@ -54,8 +54,6 @@ pub enum Event<'a> {
 pub struct Ended {
     /// The method, for streams whose head never reached us.
     pub method: Option<String>,
-    /// The path with query, likewise.
-    pub path: Option<String>,
     /// The status of the answer, if one began.
     pub status: Option<u16>,
     /// The gateway's response code details.

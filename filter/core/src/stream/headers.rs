@@ -10,11 +10,20 @@ use crate::stream::event::Effect;
 use crate::stream::story::Story;
 
 /// Removes what the client sent under our names.
-pub(super) fn strip(pairs: &[Pair<'_>], remove: fn(Vec<u8>) -> Effect) -> Vec<Effect> {
-    pairs
+pub(super) fn strip_headers(pairs: &[Pair<'_>]) -> Vec<Effect> {
+    let stripped = pairs.iter().filter(|(name, _)| facts::is_stripped(name));
+    stripped
+        .map(|(name, _)| Effect::RemoveRequestHeader(name.to_vec()))
+        .collect()
+}
+
+/// The same for trailers, which some upstreams merge into the head; there a credential is nothing that we have read.
+pub(super) fn strip_trailers(pairs: &[Pair<'_>]) -> Vec<Effect> {
+    let stripped = pairs
         .iter()
-        .filter(|(name, _)| facts::is_ours(name))
-        .map(|(name, _)| remove(name.to_vec()))
+        .filter(|(name, _)| facts::is_stripped(name) || facts::is_credential(name));
+    stripped
+        .map(|(name, _)| Effect::RemoveRequestTrailer(name.to_vec()))
         .collect()
 }
 
@@ -141,10 +150,13 @@ mod tests {
             (b"x_postern_rule", b"all"),
             (b"x-other", b""),
         ];
-        let removed: Vec<String> = strip(pairs, Effect::RemoveRequestHeader)
-            .iter()
-            .map(|effect| format!("{effect:?}"))
-            .collect();
-        assert_eq!(removed.len(), 2, "{removed:?}");
+        assert_eq!(strip_headers(pairs).len(), 2);
+        let pairs: &[Pair<'_>] = &[
+            (b"authorization", b"x"),
+            (b"X-Api-Key", b"x"),
+            (b"x-postern-rule", b"x"),
+            (b"x-sum", b"1"),
+        ];
+        assert_eq!(strip_trailers(pairs).len(), 3, "credentials too");
     }
 }

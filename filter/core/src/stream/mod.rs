@@ -8,6 +8,7 @@
 //!     v                        v deadline         v                          v
 //!   Closed <-------------------+------------------+-------------------- Closed (cut)
 //!
+//!   Reading --answer begins--> ReadingAnswered --model, permit--> Metering; bad, denied, deadline: Closed (cut)
 //!   every phase --log--> Over, with exactly one record
 //! ```
 //!
@@ -38,7 +39,7 @@ use crate::peer::Connection;
 use crate::policy::{Access, HeadHold, Policy, Route, Rule};
 use crate::refusal::{Code, Refusal};
 use crate::token::Crypto;
-use headers::strip;
+use headers::{strip_headers, strip_trailers};
 use std::sync::Arc;
 use story::Story;
 
@@ -64,6 +65,8 @@ enum Phase {
     Start,
     /// The caller is proved, the model not known; nothing of the body has passed.
     Reading(Box<Reading>),
+    /// The same, and the answer has begun: an upstream that saw the head did not wait for the body.
+    ReadingAnswered(Box<Reading>),
     /// Permitted; the body passes as it comes.
     Sending(Box<Sending>),
     /// Permitted, and the answer has begun; the rest of the body may still pass.
@@ -91,6 +94,15 @@ struct Sending {
     rest: Rest,
 }
 
+/// What came of reading on.
+#[derive(Debug)]
+enum Read {
+    /// The model is still to come.
+    On(Box<Reading>),
+    /// The model came and is permitted.
+    Permitted(Box<Sending>),
+}
+
 /// What is still to come of a permitted body.
 #[derive(Debug)]
 enum Rest {
@@ -112,16 +124,16 @@ impl Stream {
     /// Until when the stream may wait for its decision, in milliseconds since 1970; none when it does not wait.
     pub fn deadline(&self) -> Option<u64> {
         match &self.phase {
-            Phase::Reading(reading) => Some(reading.deadline),
+            Phase::Reading(reading) | Phase::ReadingAnswered(reading) => Some(reading.deadline),
             Phase::Start | Phase::Sending(_) | Phase::Metering(_) | Phase::Closed | Phase::Over => {
                 None
             }
         }
     }
 
-    /// Whether the request's head never came: then the host alone knows method and path (see [`Ended`]).
+    /// Whether the request's head never came: then the host alone knows the method (see [`Ended`]).
     pub fn is_headless(&self) -> bool {
-        self.story.method.is_none() && self.story.path.is_none()
+        self.story.headless
     }
 
     /// Takes one event at `now` milliseconds since 1970.
@@ -129,14 +141,21 @@ impl Stream {
         let Self { phase, mut story } = self;
         let (phase, step) = match (phase, event) {
             (Phase::Over, _) => (Phase::Over, Step::hold()),
-            (phase, Event::RequestHead { pairs, connection, end }) => {
+            (
+                phase,
+                Event::RequestHead {
+                    pairs,
+                    connection,
+                    end,
+                },
+            ) => {
                 let (phase, step) = story.head(phase, pairs, connection, end, now, ground);
-                (phase, step.after(strip(pairs, Effect::RemoveRequestHeader)))
+                (phase, step.after(strip_headers(pairs)))
             }
             (phase, Event::RequestBody { chunk, end }) => story.body(phase, chunk, end, ground),
             (phase, Event::RequestTrailers { pairs }) => {
                 let (phase, step) = story.body(phase, &[], true, ground);
-                (phase, step.after(strip(pairs, Effect::RemoveRequestTrailer)))
+                (phase, step.after(strip_trailers(pairs)))
             }
             (phase, Event::ResponseHead) => story.answer_begins(phase),
             (phase, Event::ResponseBody { bytes }) => {
@@ -144,10 +163,12 @@ impl Stream {
                 (phase, Step::pass(Pass::answer()))
             }
             (phase, Event::Lost) => story.lost(phase),
-            (Phase::Reading(reading), Event::Tick) if now >= reading.deadline => story.refuse(Refusal::new(
-                Code::HoldExpired,
-                "no decision in time: the body is slow, or the gateway holds heads otherwise than host.headHold says",
-            )),
+            (Phase::Reading(reading), Event::Tick) if now >= reading.deadline => {
+                story.refuse(expired())
+            }
+            (Phase::ReadingAnswered(reading), Event::Tick) if now >= reading.deadline => {
+                story.cut(&expired())
+            }
             (phase, Event::Tick) => (phase, Step::hold()),
             (_, Event::Log(ended)) => {
                 let record = Effect::Record(Box::new(story.record(ended, now, ground.policy)));
@@ -198,6 +219,7 @@ impl Story {
         let (api, rules, max_body) = match &route.access {
             Access::Open => {
                 let permit = decide::open(route).ok_or_else(misplaced)?;
+                self.recognised(&facts);
                 self.allow(&permit);
                 let sending = Sending {
                     permit,
@@ -217,6 +239,7 @@ impl Story {
         let call = Call::read(api, facts.method(), rest)?;
         let operation = call.operation();
         self.operation = Some(operation);
+        self.recognised(&facts);
         let seconds = now.checked_div(1000).unwrap_or_default();
         let identity = Identity::prove(&facts, &policy.issuers, seconds, ground.crypto)?;
         self.proved(&identity);
@@ -252,6 +275,13 @@ impl Story {
             ModelSource::Path(model) => Some(model),
             ModelSource::None => None,
         };
+        // WHY in the head: an upstream acts on a request without a body as soon as it has its head.
+        if !end && facts.length() != Some(0) {
+            return Err(Refusal::new(
+                Code::BodyUnexpected,
+                "this operation takes no body",
+            ));
+        }
         let question = Question {
             identity: &identity,
             operation,
@@ -291,8 +321,14 @@ impl Story {
     fn body(&mut self, phase: Phase, chunk: &[u8], end: bool, ground: Ground<'_>) -> (Phase, Step) {
         match phase {
             Phase::Reading(reading) => match self.read(*reading, chunk, end, ground) {
-                Ok(read) => read,
+                Ok((Read::On(reading), step)) => (Phase::Reading(reading), step),
+                Ok((Read::Permitted(sending), step)) => (Phase::Sending(sending), step),
                 Err(refusal) => self.refuse(refusal),
+            },
+            Phase::ReadingAnswered(reading) => match self.read(*reading, chunk, end, ground) {
+                Ok((Read::On(reading), step)) => (Phase::ReadingAnswered(reading), step),
+                Ok((Read::Permitted(sending), step)) => (Phase::Metering(sending), step),
+                Err(refusal) => self.cut(&refusal),
             },
             Phase::Sending(sending) => match self.send(*sending, chunk, end) {
                 Ok(sending) => {
@@ -316,7 +352,7 @@ impl Story {
     fn lost(&mut self, phase: Phase) -> (Phase, Step) {
         match phase {
             Phase::Start | Phase::Reading(_) | Phase::Sending(_) => self.refuse(misplaced()),
-            Phase::Metering(_) => self.cut(&misplaced()),
+            Phase::ReadingAnswered(_) | Phase::Metering(_) => self.cut(&misplaced()),
             Phase::Closed => (Phase::Closed, Step::hold()),
             Phase::Over => (Phase::Over, Step::hold()),
         }
@@ -329,7 +365,7 @@ impl Story {
         chunk: &[u8],
         end: bool,
         ground: Ground<'_>,
-    ) -> Result<(Phase, Step), Refusal> {
+    ) -> Result<(Read, Step), Refusal> {
         let Reading {
             scan,
             length,
@@ -369,7 +405,7 @@ impl Story {
                 route,
                 deadline,
             };
-            return Ok((Phase::Reading(Box::new(reading)), Step::hold()));
+            return Ok((Read::On(Box::new(reading)), Step::hold()));
         };
         let permit = self.decide_in_body(model, &identity, operation, &route)?;
         let sending = self.send(
@@ -388,7 +424,7 @@ impl Story {
             ground.policy.head_hold,
         );
         let step = Step::pass(Pass::permitted(&sending.permit)).after(effects);
-        Ok((Phase::Sending(Box::new(sending)), step))
+        Ok((Read::Permitted(Box::new(sending)), step))
     }
 
     /// Takes a part of a permitted body; when it is the last one, the whole must be good.
@@ -466,11 +502,14 @@ impl Story {
         (Phase::Closed, Step::hold().after(vec![Effect::Cut]))
     }
 
-    /// The answer begins. If the request is still undecided, it stays so: the rest of it will not pass.
+    /// The answer begins. What is not decided yet can still be, but no longer be answered by us.
     fn answer_begins(&mut self, phase: Phase) -> (Phase, Step) {
         let phase = match phase {
             Phase::Sending(sending) | Phase::Metering(sending) => Phase::Metering(sending),
-            Phase::Start | Phase::Reading(_) | Phase::Closed => Phase::Closed,
+            Phase::Reading(reading) | Phase::ReadingAnswered(reading) => {
+                Phase::ReadingAnswered(reading)
+            }
+            Phase::Start | Phase::Closed => Phase::Closed,
             Phase::Over => Phase::Over,
         };
         let id = Effect::SetResponseHeader("x-postern-audit-id", self.id.as_str().to_owned());
@@ -482,6 +521,13 @@ impl Story {
 /// more may pass although the host may not have said yet that it is the end.
 fn is_whole(bytes: u64, length: Option<u64>, end: bool) -> bool {
     end || length.is_some_and(|length| bytes >= length)
+}
+
+fn expired() -> Refusal {
+    Refusal::new(
+        Code::HoldExpired,
+        "no decision in time: the body is slow, or the gateway holds heads otherwise than host.headHold says",
+    )
 }
 
 fn misplaced() -> Refusal {

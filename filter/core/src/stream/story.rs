@@ -7,7 +7,7 @@ use crate::audit::{
 };
 use crate::body::{Digested, Faulted};
 use crate::decide::{Denial, Permit};
-use crate::facts::{self, Pair};
+use crate::facts::{self, Pair, RequestFacts};
 use crate::identity::Identity;
 use crate::operation::Operation;
 use crate::peer::{Connection, Peer};
@@ -29,6 +29,8 @@ pub(super) struct Story {
     pub(super) route: Option<String>,
     pub(super) operation: Option<Operation>,
     pub(super) model: Option<String>,
+    /// Whether the request's head never came.
+    pub(super) headless: bool,
     pub(super) method: Option<String>,
     pub(super) path: Option<String>,
     pub(super) caller: Option<CallerPart>,
@@ -51,6 +53,7 @@ impl Story {
             route: None,
             operation: None,
             model: None,
+            headless: true,
             method: None,
             path: None,
             caller: None,
@@ -71,14 +74,19 @@ impl Story {
                 .find(|(n, _)| n.eq_ignore_ascii_case(name))
                 .map(|(_, value)| *value)
         };
-        let shown = |name: &[u8]| value(name).map(|value| facts::shown(value, 128));
-        self.method = shown(b":method");
-        self.path = value(b":path").map(facts::shown_path);
-        self.request_id = shown(b"x-request-id");
-        self.traceparent = shown(b"traceparent");
+        self.method = value(b":method").and_then(facts::shown_method);
+        self.request_id = value(b"x-request-id").and_then(facts::shown_request_id);
+        self.traceparent = value(b"traceparent").and_then(facts::shown_traceparent);
+        self.headless = false;
         self.peer = Peer::of(connection).map(|peer| PeerPart {
             uri: peer.uri().to_owned(),
         });
+    }
+
+    /// Notes the path once a route and an operation took it. Until then it is the client's own text, in which a credential
+    /// can stand.
+    pub(super) fn recognised(&mut self, facts: &RequestFacts<'_>) {
+        self.path = Some(facts.path().to_owned());
     }
 
     /// Notes who was proved to call.
@@ -139,7 +147,6 @@ impl Story {
         }
         let Ended {
             method,
-            path,
             status,
             details,
             flags,
@@ -155,11 +162,11 @@ impl Story {
             route: self.route.take(),
             operation: self.operation.map(Operation::name),
             model: self.model.take(),
-            method: self.method.take().or(method),
-            path: self
-                .path
+            method: self
+                .method
                 .take()
-                .or_else(|| path.map(|path| facts::shown_path(path.as_bytes()))),
+                .or_else(|| facts::shown_method(method?.as_bytes())),
+            path: self.path.take(),
             caller: self.caller.take(),
             peer: self.peer.take(),
             decision: self.outcome,

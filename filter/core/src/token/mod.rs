@@ -37,7 +37,7 @@ use key::Key;
 
 /// A caller that a token proves. Only [`verify`] makes one:
 ///
-/// ```compile_fail
+/// ```compile_fail,E0451
 /// let forged = postern_core::token::Verified { issuer: "corp".to_string() };
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,8 +7,11 @@
 //!
 //! Against THREATS 4, 5, 8, 12, 20, 22, 25: parser differentials, repeated and smuggled headers.
 
+mod credential;
+
+pub use credential::{Credential, is_credential};
+
 use crate::refusal::{Code, Refusal};
-use crate::token::Secret;
 
 /// A header as the host gave it: name in lower case and value, both bytes.
 pub type Pair<'a> = (&'a [u8], &'a [u8]);
@@ -23,14 +26,15 @@ const SINGLE: &[&[u8]] = &[
     b":authority",
     b":scheme",
     b"host",
-    b"authorization",
     b"content-type",
     b"content-length",
     b"content-encoding",
-    b"x-api-key",
-    b"api-key",
+    b"transfer-encoding",
     b"x-request-id",
 ];
+
+/// Headers by which a client asks an upstream to take another path than the one we see.
+const PATH_OVERRIDES: &[&[u8]] = &[b"x-original-url", b"x-rewrite-url"];
 
 /// Headers by which a client asks an upstream to take another method than the one we see.
 const METHOD_OVERRIDES: &[&[u8]] = &[
@@ -48,19 +52,6 @@ pub struct RequestFacts<'a> {
     credential: Credential<'a>,
     content: Content<'a>,
     length: Option<u64>,
-}
-
-/// The credential of a request; there is at most one.
-#[derive(Debug)]
-pub enum Credential<'a> {
-    /// None came.
-    None,
-    /// `Authorization: Bearer` (RFC 6750 section 2.1).
-    Bearer(Secret<'a>),
-    /// A credential of a kind that no route takes.
-    Other,
-    /// More than one.
-    Repeated,
 }
 
 /// What the head says of the body's form.
@@ -93,6 +84,7 @@ impl<'a> RequestFacts<'a> {
         let (path, query) = target
             .split_once('?')
             .map_or((target, None), |(path, query)| (path, Some(query)));
+        refuse_model_in_query(query)?;
         if !is_canonical_path(path) {
             return Err(Refusal::new(
                 Code::PathAmbiguous,
@@ -103,7 +95,7 @@ impl<'a> RequestFacts<'a> {
             method,
             host: canonical_host(authority)?,
             path,
-            credential: credential(pairs, query)?,
+            credential: Credential::read(pairs, query)?,
             content: Content {
                 kind: text(pairs, b"content-type")?,
                 encoding: text(pairs, b"content-encoding")?,
@@ -169,7 +161,8 @@ impl<'a> RequestFacts<'a> {
         for parameter in parts {
             let utf8 = parameter.split_once('=').is_some_and(|(name, value)| {
                 name.eq_ignore_ascii_case("charset")
-                    && value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+                    && (value.eq_ignore_ascii_case("utf-8")
+                        || value.eq_ignore_ascii_case("\"utf-8\""))
             });
             if !utf8 {
                 return Err(wanted());
@@ -179,43 +172,48 @@ impl<'a> RequestFacts<'a> {
     }
 }
 
-/// Whether a header is one of those that only we set: `x-postern-…`, also spelled with `_`, as some servers fold them.
-pub fn is_ours(name: &[u8]) -> bool {
+/// Whether a client's header must not reach the upstream: those that only we set (`x-postern-…`, also spelled with `_`, as
+/// some servers fold them), and the gateway's own note of another path.
+pub fn is_stripped(name: &[u8]) -> bool {
     const PREFIX: &[u8] = b"x-postern-";
-    name.len() >= PREFIX.len()
-        && name.iter().zip(PREFIX).all(|(byte, wanted)| {
-            byte.eq_ignore_ascii_case(wanted) || (*wanted == b'-' && *byte == b'_')
-        })
+    name.get(..PREFIX.len())
+        .is_some_and(|start| folded_eq(start, PREFIX))
+        || folded_eq(name, b"x-envoy-original-path")
 }
 
-/// A path for a record: without query, lossless for what we accept, shortened and made printable for what we refuse.
-pub fn shown_path(target: &[u8]) -> String {
-    let path = target
-        .split(|byte| *byte == b'?' || *byte == b'#')
-        .next()
-        .unwrap_or_default();
-    shown(path, 256)
+/// A method for a record: at most 16 letters, or none.
+pub fn shown_method(value: &[u8]) -> Option<String> {
+    shown(value, 16, |byte| byte.is_ascii_alphabetic())
 }
 
-/// Bytes of a head for a record: at most `most` characters, what is not UTF-8 replaced.
-pub fn shown(bytes: &[u8], most: usize) -> String {
-    String::from_utf8_lossy(bytes).chars().take(most).collect()
+/// A request id for a record: at most 64 letters, digits and `-`, as gateways make them, or none.
+pub fn shown_request_id(value: &[u8]) -> Option<String> {
+    shown(value, 64, |byte| {
+        byte.is_ascii_alphanumeric() || byte == b'-'
+    })
+}
+
+/// A trace context for a record: 55 hexadecimal digits and dashes (W3C Trace Context section 3.2), or none.
+pub fn shown_traceparent(value: &[u8]) -> Option<String> {
+    let shown = shown(value, 55, |byte| byte.is_ascii_hexdigit() || byte == b'-')?;
+    let lengths: Vec<usize> = shown.split('-').map(str::len).collect();
+    (lengths == [2, 32, 16, 2]).then_some(shown)
+}
+
+/// What the client wrote freely stands in no record: only a text of a known form does.
+fn shown(value: &[u8], most: usize, plain: impl Fn(u8) -> bool) -> Option<String> {
+    let text = std::str::from_utf8(value).ok()?;
+    (!text.is_empty() && text.len() <= most && text.bytes().all(plain)).then(|| text.to_owned())
 }
 
 fn refuse_repeats(pairs: &[Pair<'_>]) -> Result<(), Refusal> {
     for name in SINGLE {
         if pairs
             .iter()
-            .filter(|(n, _)| n.eq_ignore_ascii_case(name))
+            .filter(|(n, _)| folded_eq(n, name))
             .nth(1)
             .is_some()
         {
-            if matches!(*name, b"authorization" | b"x-api-key" | b"api-key") {
-                return Err(Refusal::new(
-                    Code::CredentialRepeated,
-                    "send exactly one credential",
-                ));
-            }
             return Err(Refusal::new(
                 Code::HeaderRepeated,
                 "a header that must be single came more than once",
@@ -233,6 +231,12 @@ fn refuse_detours(pairs: &[Pair<'_>]) -> Result<(), Refusal> {
                 "protocol upgrades are not served here",
             ));
         }
+        if PATH_OVERRIDES.iter().any(|banned| folded_eq(name, banned)) {
+            return Err(Refusal::new(
+                Code::PathAmbiguous,
+                "headers that name another path are not taken",
+            ));
+        }
         if METHOD_OVERRIDES
             .iter()
             .any(|banned| folded_eq(name, banned))
@@ -246,7 +250,24 @@ fn refuse_detours(pairs: &[Pair<'_>]) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Equal without case, `_` for `-`.
+/// The model is named in the path or in the body. A second name in the query is one that an upstream may read (THREATS 7).
+fn refuse_model_in_query(query: Option<&str>) -> Result<(), Refusal> {
+    let names_a_model = |part: &str| {
+        part.split('=').next().is_some_and(|name| {
+            ["model", "models"]
+                .iter()
+                .any(|known| name.eq_ignore_ascii_case(known))
+        })
+    };
+    if query.is_some_and(|query| query.split(['&', ';']).any(names_a_model)) {
+        return Err(
+            Refusal::new(Code::ModelInvalid, "the model is not named in the query").param("model"),
+        );
+    }
+    Ok(())
+}
+
+/// Equal without case, `_` for `-`: servers that hand headers on as variables (CGI, WSGI) take both for the same.
 fn folded_eq(name: &[u8], wanted: &[u8]) -> bool {
     name.len() == wanted.len()
         && name
@@ -364,57 +385,6 @@ fn content_length(pairs: &[Pair<'_>]) -> Result<Option<u64>, Refusal> {
     }
 }
 
-/// The one credential. A key in the query or in a provider's own header counts as one, so that a token beside it is
-/// refused and not preferred.
-fn credential<'a>(pairs: &[Pair<'a>], query: Option<&'a str>) -> Result<Credential<'a>, Refusal> {
-    let authorization = text(pairs, b"authorization")?;
-    let keyed = [&b"x-api-key"[..], b"api-key"]
-        .iter()
-        .filter(|name| pairs.iter().any(|(n, _)| n.eq_ignore_ascii_case(name)))
-        .count();
-    let in_query = query.map_or(0, |query| {
-        query
-            .split('&')
-            .filter(|part| part.split('=').next().is_some_and(names_a_key))
-            .count()
-    });
-    let others = keyed.saturating_add(in_query);
-    Ok(match (authorization, others) {
-        (None, 0) => Credential::None,
-        (None, 1) => Credential::Other,
-        // WHY: gateways join repeated headers of this name with a comma (RFC 9110 section 5.3).
-        (Some(value), 0) if value.split(',').skip(1).any(names_a_scheme) => Credential::Repeated,
-        (Some(value), 0) => match value.split_once(' ') {
-            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() => {
-                Credential::Bearer(Secret::new(token.as_bytes()))
-            }
-            _ => Credential::Other,
-        },
-        _ => Credential::Repeated,
-    })
-}
-
-/// Whether a text begins as credentials do: a scheme's name and a space (RFC 9110 section 11.4).
-fn names_a_scheme(text: &str) -> bool {
-    text.trim_start()
-        .split_once(' ')
-        .is_some_and(|(scheme, _)| {
-            !scheme.is_empty()
-                && scheme
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-        })
-}
-
-/// Query parameters in which APIs take credentials (RFC 6750 section 2.3, Google APIs); percent-encoding in the name
-/// counts as such a name, since it could hide one.
-fn names_a_key(name: &str) -> bool {
-    name.contains('%')
-        || ["key", "access_token", "api_key", "api-key"]
-            .iter()
-            .any(|known| name.eq_ignore_ascii_case(known))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -464,9 +434,19 @@ mod tests {
                 "THREATS 22",
             ),
             (
-                &[(b"authorization", b"a"), (b"Authorization", b"b")],
-                Err(Code::CredentialRepeated),
-                "THREATS 22",
+                &[(b"content-type", b"a"), (b"content_type", b"b")],
+                Err(Code::HeaderRepeated),
+                "folded spelling",
+            ),
+            (
+                &[(b"x-original-url", b"/x")],
+                Err(Code::PathAmbiguous),
+                "another path",
+            ),
+            (
+                &[(b":path", b"/v1/chat/completions?x=1&Model=a")],
+                Err(Code::ModelInvalid),
+                "THREATS 7",
             ),
             (
                 &[(b"upgrade", b"websocket")],
@@ -560,6 +540,35 @@ mod tests {
     fn one_credential() {
         let rows: &[(&[Pair<'static>], &str, &str)] = &[
             (&[], "None", "none"),
+            (
+                &[
+                    (b"authorization", b"Bearer a"),
+                    (b"Authorization", b"Bearer b"),
+                ],
+                "Repeated",
+                "THREATS 22",
+            ),
+            (
+                &[(b"authorization", b"Bearer a"), (b"x_api_key", b"b")],
+                "Repeated",
+                "folded spelling",
+            ),
+            (
+                &[
+                    (b"authorization", b"Bearer a"),
+                    (b"proxy-authorization", b"b"),
+                ],
+                "Repeated",
+                "a proxy's",
+            ),
+            (
+                &[
+                    (b"authorization", b"Bearer a"),
+                    (b":path", b"/v1/models?a=1;token=x"),
+                ],
+                "Repeated",
+                "after a semicolon",
+            ),
             (
                 &[(b"authorization", b"Bearer abc")],
                 "Bearer(Secret(3 bytes))",
@@ -690,7 +699,7 @@ mod tests {
             (b"x-posterns", false),
             (b"x-request-id", false),
         ] {
-            assert_eq!(is_ours(name), ours, "{}", String::from_utf8_lossy(name));
+            assert_eq!(is_stripped(name), ours, "{}", String::from_utf8_lossy(name));
         }
     }
 }
