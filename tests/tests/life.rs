@@ -240,21 +240,46 @@ fn a_fault_after_the_answer_began_cuts_the_stream() {
 }
 
 #[test]
-fn an_answer_before_the_decision_forwards_no_body() {
+fn an_answer_before_the_decision_changes_no_decision() {
+    // Upstream answers on the head alone. What is permitted still passes; what is not never does, and the stream is cut.
+    let rows: [(&[u8], bool, Option<&str>); 3] = [
+        (br#""model":"gpt-4o"}"#, true, None),
+        (br#""model":"gpt-3.5-turbo"}"#, false, Some("denied")),
+        (br#""model":1}"#, false, Some("model_invalid")),
+    ];
+    for (rest, passes, refusal) in rows {
+        let mut vm = start(&policy(Mode::None));
+        let id = begin(&mut vm, Mode::None, &es256());
+        vm.decode_data(id, br#"{"a":1,"#, false);
+        vm.respond(id, vec![(b":status".to_vec(), b"200".to_vec())], false);
+        vm.decode_data(id, rest, true);
+        assert_eq!(vm.is_open(id), passes, "{refusal:?}");
+        if passes {
+            vm.encode_data(id, b"late", true);
+        }
+        let seen = vm.take(id).unwrap();
+        let sent = seen.forwarded.as_ref().unwrap();
+        assert_eq!(
+            (sent.complete, sent.body.is_empty()),
+            (passes, !passes),
+            "{refusal:?}"
+        );
+        let record = record(&seen);
+        assert_eq!(record["refusal"].as_str(), refusal);
+        assert_eq!(record["request"]["complete"], json!(passes));
+        assert!(vm.trouble().is_empty(), "{:?}", vm.trouble());
+    }
+}
+
+#[test]
+fn an_answer_before_the_decision_does_not_end_the_deadline() {
     let mut vm = start(&policy(Mode::None));
     let id = begin(&mut vm, Mode::None, &es256());
-    vm.decode_data(id, br#"{"a":1,"#, false);
-    vm.respond(id, vec![(b":status".to_vec(), b"401".to_vec())], false);
-    vm.decode_data(id, br#""model":"gpt-4o"}"#, true);
-    vm.encode_data(id, b"no", true);
+    vm.respond(id, vec![(b":status".to_vec(), b"200".to_vec())], false);
+    vm.advance(60_000);
+    assert!(!vm.is_open(id), "it is cut");
     let seen = vm.take(id).unwrap();
-    assert_eq!(
-        seen.forwarded
-            .as_ref()
-            .map(|sent| (sent.complete, sent.body.len())),
-        Some((false, 0))
-    );
-    assert_eq!(record(&seen)["request"]["digest"], Value::Null);
+    assert_eq!(record(&seen)["refusal"], json!("hold_expired"));
     assert!(vm.trouble().is_empty(), "{:?}", vm.trouble());
 }
 
