@@ -47,6 +47,8 @@ pub(crate) struct Root {
     context: u32,
     /// None until a policy was loaded: then there is nothing to decide by, and streams are refused.
     worker: Option<Rc<Worker>>,
+    /// Whether the gateway's log hid the records when it was last looked at.
+    records_hidden: bool,
 }
 
 impl Root {
@@ -54,6 +56,7 @@ impl Root {
         Self {
             context,
             worker: None,
+            records_hidden: false,
         }
     }
 
@@ -124,12 +127,14 @@ impl RootContext for Root {
     fn on_tick(&mut self) {
         let Some(worker) = &self.worker else { return };
         // WHY at every tick: the level can be changed while the gateway runs, and records must not fall silent unseen.
-        if hides_records(worker.policy()) {
+        let hidden = hides_records(worker.policy());
+        if hidden && !self.records_hidden {
             host::log(
                 LogLevel::Critical,
-                "postern audit.sinks: the gateway's log level hides the records; lower wasm to warning",
+                "postern audit.sinks: the gateway's log level hides the records from now on; set wasm to warning",
             );
         }
+        self.records_hidden = hidden;
         let Ok(now) = host::now() else { return };
         // Each is taken out first: ending one changes the list.
         let due: Vec<(u32, Waiting)> = worker
