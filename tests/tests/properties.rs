@@ -46,6 +46,8 @@ enum Body {
     Late(usize),
     /// Permitted, then broken.
     BrokenLater(usize),
+    /// Permitted, and at its end before its JSON is.
+    Truncated(usize),
     /// A model that no rule allows.
     Refused(usize),
     /// Any bytes at all.
@@ -67,6 +69,9 @@ impl Body {
             Body::BrokenLater(count) => {
                 format!(r#"{{"model":"gpt-4o","a":"{}"]"#, fill(count)).into_bytes()
             }
+            Body::Truncated(count) => {
+                format!(r#"{{"model":"gpt-4o","a":"{}""#, fill(count)).into_bytes()
+            }
             Body::Refused(count) => {
                 format!(r#"{{"a":"{}","model":"gpt-9"}}"#, fill(count)).into_bytes()
             }
@@ -82,7 +87,11 @@ impl Body {
 
     /// Whether any byte of it may.
     fn may_begin(&self) -> bool {
-        self.is_good() || matches!(self, Body::BrokenLater(_) | Body::Any(_))
+        self.is_good()
+            || matches!(
+                self,
+                Body::BrokenLater(_) | Body::Truncated(_) | Body::Any(_)
+            )
     }
 }
 
@@ -105,6 +114,7 @@ fn bodies() -> impl Strategy<Value = Body> {
         4 => size.clone().prop_map(Body::Permitted),
         3 => size.clone().prop_map(Body::Late),
         2 => size.clone().prop_map(Body::BrokenLater),
+        2 => size.clone().prop_map(Body::Truncated),
         2 => size.prop_map(Body::Refused),
         2 => proptest::collection::vec(any::<u8>(), 0..200).prop_map(Body::Any),
         1 => Just(Body::Absent),

@@ -135,10 +135,12 @@ fn head(request: &Request, protocol: Protocol) -> Vec<Pair> {
         }
     }
     head.push((b"x-forwarded-proto".to_vec(), b"http".to_vec()));
-    head.push((
-        b"x-request-id".to_vec(),
-        b"6f2c2c7e-0000-4000-8000-000000000001".to_vec(),
-    ));
+    if !head.iter().any(|(name, _)| name == b"x-request-id") {
+        head.push((
+            b"x-request-id".to_vec(),
+            b"6f2c2c7e-0000-4000-8000-000000000001".to_vec(),
+        ));
+    }
     head
 }
 
