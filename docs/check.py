@@ -40,8 +40,8 @@ def threats():
         named = re.findall(r"`([\w./-]+)::([^`]+)`", row)
         if not row:
             yield f"threat {number} has no row"
-        elif not named and "later part" not in row:
-            yield f"threat {number} names no test and does not say that it is a later part"
+        elif not named and "later version" not in row:
+            yield f"threat {number} names no test and does not say that it is a later version"
         for path, name in named:
             file = ROOT / path
             if not file.is_file():
