@@ -284,6 +284,40 @@ fn an_answer_before_the_decision_does_not_end_the_deadline() {
 }
 
 #[test]
+fn a_body_that_the_gateway_drops_has_no_digest() {
+    // The read that goes over the gateway's buffer limit is still shown to us, whole and good, and then answered 413 and
+    // dropped: permitted and not forwarded.
+    for (mode, begun) in [(Mode::Flag, false), (Mode::None, true)] {
+        let mut vm = start(&policy(mode));
+        let mut small = Settings::new(mode, Protocol::H1);
+        small.buffer_limit = 20;
+        let id = vm.open(small, head(&es256()), false);
+        vm.decode_data(id, br#"{"a":1,"#, false);
+        vm.decode_data(id, br#""model":"gpt-4o"}"#, true);
+        let seen = vm.take(id).unwrap();
+        assert_eq!(status(&seen), Some(413), "{mode}");
+        assert_eq!(
+            seen.forwarded
+                .as_ref()
+                .map(|sent| (sent.complete, sent.body.len())),
+            begun.then_some((false, 0))
+        );
+        let record = record(&seen);
+        assert_eq!(
+            (&record["request"]["complete"], &record["request"]["digest"]),
+            (&json!(false), &Value::Null),
+            "{mode}"
+        );
+        assert_eq!(
+            record["response"]["details"],
+            json!("request_payload_too_large"),
+            "{mode}"
+        );
+        assert!(vm.trouble().is_empty(), "{:?}", vm.trouble());
+    }
+}
+
+#[test]
 fn signatures_are_the_hosts_work_where_it_can_and_ours_where_it_cannot() {
     let policy = policy(Mode::Flag);
     for host_crypto in [true, false] {
