@@ -1,11 +1,16 @@
 //! The foreign function `verify_signature`, as the gateway's crypto library answers it.
 //!
 //! Arguments and result are protobuf: {1 hash, 2 public key as SPKI DER, 3 signature, 4 text} in, {1 bool, 2 error} out.
-//! A failed check is status Ok with `result` absent; only arguments that do not parse are BadArgument.
+//! A failed check is status Ok with `result` absent; only arguments that do not parse are BadArgument. As BoringSSL, it lets the key
+//! choose the algorithm, takes any hash with any key, and has no smallest key size that would matter. The core's own tests share this file.
 
-use p256::ecdsa::signature::Verifier as _;
-use rsa::pkcs8::DecodePublicKey as _;
-use sha2::Sha256;
+use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
+use p256::pkcs8::DecodePublicKey as _;
+use rsa::pkcs8::der::Decode as _;
+use sha2::{Digest as _, Sha256, Sha384, Sha512};
+
+/// The largest modulus of BoringSSL, in bits.
+const MAX_RSA_BITS: usize = 8192;
 
 /// The answer's bytes, or `None` when the arguments do not parse.
 pub(super) fn verify_signature(arguments: &[u8]) -> Option<Vec<u8>> {
@@ -28,30 +33,49 @@ pub(super) fn verify_signature(arguments: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn check(hash: &[u8], key: &[u8], signature: &[u8], text: &[u8]) -> Result<(), &'static str> {
-    if hash != b"sha256" {
-        return Err("hash is not supported");
+    const KEY: &str = "Failed to initialize digest verify.";
+    const NO: &str = "Failed to verify digest.";
+    let (digest, padding) = match hash {
+        b"sha256" => (
+            Sha256::digest(text).to_vec(),
+            rsa::Pkcs1v15Sign::new::<Sha256>(),
+        ),
+        b"sha384" => (
+            Sha384::digest(text).to_vec(),
+            rsa::Pkcs1v15Sign::new::<Sha384>(),
+        ),
+        b"sha512" => (
+            Sha512::digest(text).to_vec(),
+            rsa::Pkcs1v15Sign::new::<Sha512>(),
+        ),
+        _ => return Err("hash is not supported."),
+    };
+    if let Some(key) = rsa_key(key) {
+        return key.verify(padding, &digest, signature).map_err(|_| NO);
     }
-    if let Ok(key) = rsa::RsaPublicKey::from_public_key_der(key) {
-        let signature = rsa::pkcs1v15::Signature::try_from(signature)
-            .map_err(|_| "Failed to verify digest.")?;
-        return rsa::pkcs1v15::VerifyingKey::<Sha256>::new(key)
-            .verify(text, &signature)
-            .map_err(|_| "Failed to verify digest.");
+    if let Ok(key) = p256::ecdsa::VerifyingKey::from_public_key_der(key) {
+        let signature = p256::ecdsa::Signature::from_der(signature).map_err(|_| NO)?;
+        return key.verify_prehash(&digest, &signature).map_err(|_| NO);
     }
-    let key = p256_key(key).ok_or("Failed to initialize digest verify.")?;
-    let signature =
-        p256::ecdsa::Signature::from_der(signature).map_err(|_| "Failed to verify digest.")?;
-    key.verify(text, &signature)
-        .map_err(|_| "Failed to verify digest.")
+    if let Ok(key) = p384::ecdsa::VerifyingKey::from_public_key_der(key) {
+        let signature = p384::ecdsa::Signature::from_der(signature).map_err(|_| NO)?;
+        return key.verify_prehash(&digest, &signature).map_err(|_| NO);
+    }
+    let key = p521::PublicKey::from_public_key_der(key).map_err(|_| KEY)?;
+    let key = p521::ecdsa::VerifyingKey::from_affine(*key.as_affine()).map_err(|_| KEY)?;
+    let signature = p521::ecdsa::Signature::from_der(signature).map_err(|_| NO)?;
+    key.verify_prehash(&digest, &signature).map_err(|_| NO)
 }
 
-/// SPKI of P-256 (RFC 5480): a fixed beginning, then the uncompressed point.
-fn p256_key(spki: &[u8]) -> Option<p256::ecdsa::VerifyingKey> {
-    const BEGINNING: [u8; 26] = [
-        0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08,
-        0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
-    ];
-    p256::ecdsa::VerifyingKey::from_sec1_bytes(spki.strip_prefix(&BEGINNING)?).ok()
+fn rsa_key(spki: &[u8]) -> Option<rsa::RsaPublicKey> {
+    let spki = rsa::pkcs8::SubjectPublicKeyInfoRef::try_from(spki).ok()?;
+    if spki.algorithm != rsa::pkcs1::ALGORITHM_ID {
+        return None;
+    }
+    let key = rsa::pkcs1::RsaPublicKey::from_der(spki.subject_public_key.as_bytes()?).ok()?;
+    let number = rsa::BigUint::from_bytes_be;
+    let (n, e) = (key.modulus.as_bytes(), key.public_exponent.as_bytes());
+    rsa::RsaPublicKey::new_with_max_size(number(n), number(e), MAX_RSA_BITS).ok()
 }
 
 /// The length-delimited fields of a protobuf message; any other kind of field does not parse here.

@@ -1,11 +1,16 @@
 //! The signing keys of an issuer, read from a JWK Set (RFC 7517, RFC 7518 section 6, RFC 8037 section 2).
 //!
 //! Decided here: which keys may exist at all, and which key answers for a token. A key is named by (key id, algorithm)
-//! within its issuer; there is no "first key", and no way from one key id to the key of another.
+//! within its issuer; there is no "first key", and no way from one key id to the key of another. A set holds public keys or shared
+//! secrets, never both, and secrets only where a person has written them.
 //! Not decided here: which algorithms the issuer may use, and the check of the signature itself.
-//! Against: weak and odd keys, private or shared keys in a public set, key id tricks (THREATS 13, 14, 21).
+//! Against: weak and odd keys, private or shared keys in a public set, key id tricks, poisoned sets (THREATS 13, 14, 19, 21).
 
+mod fault;
+pub(super) mod info;
 mod read;
+mod roca;
+mod thumbprint;
 
 use std::fmt;
 
@@ -16,114 +21,61 @@ use super::fault::TokenFault;
 use super::header::is_key_id;
 use crate::json::Json;
 
+pub use fault::{KeyFault, KeyWhy};
+pub(super) use thumbprint::thumbprint;
+
 /// The most keys in one set.
 pub const MAX_KEYS: usize = 64;
 
-/// The signing keys of one issuer: at least one, each checked, no two for the same (key id, algorithm).
+/// The longest shared secret, in bytes.
+pub const MAX_SECRET_BYTES: usize = 1024;
+
+/// The keys of one issuer: at least one, each checked, no two for the same (key id, algorithm).
 #[derive(Clone, Debug)]
 pub struct KeySet {
     keys: Vec<Key>,
 }
 
-/// One public key.
+/// One key.
 #[derive(Clone)]
 pub(super) struct Key {
-    kind: KeyKind,
     key_id: Option<String>,
-    /// The one algorithm that the key itself is bound to; otherwise all of its kind.
-    only: Option<Alg>,
+    /// The algorithms that the key may check, in the order of [`Alg::ALL`]; at least one, all of one kind of key.
+    algorithms: Vec<Alg>,
+    /// SubjectPublicKeyInfo for RSA and EC, the 32 bytes of Ed25519, the secret of a MAC.
     material: DecodingKey,
 }
 
-/// Why a key set does not load, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyFault {
-    /// Which key, from 0; `None` when the fault is of the set.
-    pub index: Option<usize>,
-    /// The key id, where it has a good one.
-    pub key_id: Option<String>,
-    /// What is wrong.
-    pub why: KeyWhy,
-}
-
-/// What is wrong with a key or with a set of keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyWhy {
-    /// The set is not an object with a list `keys`.
-    NotASet,
-    /// No key in the set.
-    Empty,
-    /// More than [`MAX_KEYS`] keys.
-    TooMany,
-    /// The key is not an object.
-    NotAnObject,
-    /// A member that the key needs is not there, or is not a string.
-    Member(&'static str),
-    /// A member is not canonical base64url.
-    NotBase64Url(&'static str),
-    /// A private member stands in a public key.
-    Private(&'static str),
-    /// A shared secret (`oct`) in a set for asymmetric algorithms.
-    SharedSecret,
-    /// A `kty` that we do not know.
-    TypeUnknown,
-    /// A curve that we do not take for this `kty`.
-    CurveRefused,
-    /// A coordinate or key of the wrong length.
-    LengthWrong(&'static str),
-    /// The point is not on the curve, or is not written canonically.
-    NotOnCurve,
-    /// A point of small order: signatures of nobody would verify.
-    SmallOrder,
-    /// An RSA modulus below 2048 bits.
-    TooSmall,
-    /// An RSA modulus above 8192 bits.
-    TooLarge,
-    /// An even RSA modulus, or one with zero bytes in front.
-    ModulusInvalid,
-    /// An RSA exponent below 3, even, above 2^32, or with zero bytes in front.
-    ExponentInvalid,
-    /// `use` is there and is not `sig`.
-    NotForSignatures,
-    /// `key_ops` is there and does not hold `verify`.
-    NotForVerifying,
-    /// `alg` is one that we do not know.
-    AlgorithmUnknown,
-    /// `alg` is one for another kind of key.
-    AlgorithmDisagrees,
-    /// `kid` is not a string of 1 to 256 bytes without control characters.
-    KeyIdInvalid,
-    /// No `kid`, and not the only key.
-    KeyIdMissing,
-    /// The same key id and algorithm as an earlier key.
-    Twice,
-    /// `x5u` points elsewhere for the key; nothing is ever fetched from a key.
-    PointsElsewhere,
-}
-
 impl KeySet {
-    /// Reads a JWK Set (RFC 7517 section 5). Members that only describe (`x5c`, `x5t`, private ones) are passed over.
+    /// Reads a set of public keys (RFC 7517 section 5). Members that only describe (`x5c`, `x5t`, private ones) are passed over.
     ///
     /// The set is one that a person has written into a policy, so one bad key refuses the whole set.
     ///
     /// # Errors
     /// Every fault of every key, at most one for each key.
     pub fn parse(jwks: &Json) -> Result<KeySet, Vec<KeyFault>> {
-        let entries = match jwks.member("keys") {
-            Some(Json::List(entries)) => entries,
-            Some(_) | None => return Err(vec![KeyFault::of_set(KeyWhy::NotASet)]),
-        };
-        if entries.is_empty() {
-            return Err(vec![KeyFault::of_set(KeyWhy::Empty)]);
-        }
-        if entries.len() > MAX_KEYS {
-            return Err(vec![KeyFault::of_set(KeyWhy::TooMany)]);
-        }
+        KeySet::written(jwks, Key::public)
+    }
+
+    /// Reads a set of shared secrets (`kty: oct`, RFC 7518 section 6.4) that a person has written into a policy: for an issuer
+    /// whose algorithms name one that [is symmetric](Alg::is_symmetric), and for no other.
+    ///
+    /// # Errors
+    /// As [`KeySet::parse`]; a public key is a fault here.
+    pub fn parse_secrets(jwks: &Json) -> Result<KeySet, Vec<KeyFault>> {
+        KeySet::written(jwks, Key::secret)
+    }
+
+    fn written(
+        jwks: &Json,
+        read: fn(&Json) -> Result<Key, KeyWhy>,
+    ) -> Result<KeySet, Vec<KeyFault>> {
+        let entries = entries(jwks).map_err(|fault| vec![fault])?;
         let alone = entries.len() == 1;
         let mut keys: Vec<Key> = Vec::with_capacity(entries.len());
         let mut faults = Vec::new();
         for (index, entry) in entries.iter().enumerate() {
-            match Key::parse(entry).and_then(|key| key.beside(&keys, alone)) {
+            match read(entry).and_then(|key| key.beside(&keys, alone)) {
                 Ok(key) => keys.push(key),
                 Err(why) => faults.push(KeyFault::of_key(index, entry, why)),
             }
@@ -132,6 +84,42 @@ impl KeySet {
             Ok(KeySet { keys })
         } else {
             Err(faults)
+        }
+    }
+
+    /// Reads a set of public keys as an identity provider publishes it: a key that is none of ours (for encryption, of a kind or for
+    /// an algorithm that is not in `wanted`, weak, secret, private) is passed over, told and never used.
+    ///
+    /// A key without an id answers only for tokens that name none, and only where no other key fits.
+    ///
+    /// # Errors
+    /// No set, too many keys, not one usable key, or two usable keys for the same (key id, algorithm). Then nothing of
+    /// the set is used; every fault is told.
+    pub fn published(
+        jwks: &Json,
+        wanted: &[Alg],
+    ) -> Result<(KeySet, Vec<KeyFault>), Vec<KeyFault>> {
+        let entries = entries(jwks).map_err(|fault| vec![fault])?;
+        let mut keys: Vec<Key> = Vec::with_capacity(entries.len());
+        let mut passed_over = Vec::new();
+        let mut ambiguous = Vec::new();
+        for (index, entry) in entries.iter().enumerate() {
+            match Key::public(entry).and_then(|key| key.for_some_of(wanted)) {
+                Ok(key) if keys.iter().any(|earlier| earlier.is_one_with(&key)) => {
+                    ambiguous.push(KeyFault::of_key(index, entry, KeyWhy::Twice));
+                }
+                Ok(key) => keys.push(key),
+                Err(why) => passed_over.push(KeyFault::of_key(index, entry, why)),
+            }
+        }
+        if keys.is_empty() {
+            ambiguous.push(KeyFault::of_set(KeyWhy::NoneUsable));
+        }
+        if ambiguous.is_empty() {
+            Ok((KeySet { keys }, passed_over))
+        } else {
+            ambiguous.append(&mut passed_over);
+            Err(ambiguous)
         }
     }
 
@@ -145,11 +133,17 @@ impl KeySet {
         self.keys.len()
     }
 
-    /// The algorithms that some key of the set fits, in the order of [`Alg::ALL`]: what an issuer uses that names none.
+    /// The algorithms that some key of the set fits, in the order of [`Alg::ALL`]: what an issuer uses that names none. Never a
+    /// symmetric one: whoever wants those names them.
     #[must_use]
     pub fn algorithms(&self) -> Vec<Alg> {
-        let fits = |alg: &Alg| self.keys.iter().any(|key| key.fits(*alg));
+        let fits = |alg: &Alg| !alg.is_symmetric() && self.has_key_for(*alg);
         Alg::ALL.iter().copied().filter(fits).collect()
+    }
+
+    /// Whether some key of the set fits the algorithm.
+    pub(super) fn has_key_for(&self, alg: Alg) -> bool {
+        self.keys.iter().any(|key| key.fits(alg))
     }
 
     /// The key that answers for a header.
@@ -187,18 +181,57 @@ impl KeySet {
     }
 }
 
+/// The keys of a set: some, and not too many.
+fn entries(jwks: &Json) -> Result<&[Json], KeyFault> {
+    let entries = match jwks.member("keys") {
+        Some(Json::List(entries)) => entries,
+        Some(_) | None => return Err(KeyFault::of_set(KeyWhy::NotASet)),
+    };
+    match entries.len() {
+        0 => Err(KeyFault::of_set(KeyWhy::Empty)),
+        1..=MAX_KEYS => Ok(entries),
+        _ => Err(KeyFault::of_set(KeyWhy::TooMany)),
+    }
+}
+
 impl Key {
-    /// Reads one JWK by itself.
-    fn parse(entry: &Json) -> Result<Key, KeyWhy> {
+    /// Reads one public key by itself.
+    fn public(entry: &Json) -> Result<Key, KeyWhy> {
+        Key::read(entry, read::public)
+    }
+
+    /// Reads one shared secret by itself.
+    fn secret(entry: &Json) -> Result<Key, KeyWhy> {
+        Key::read(entry, read::secret)
+    }
+
+    fn read(
+        entry: &Json,
+        material: fn(&Json) -> Result<(KeyKind, DecodingKey), KeyWhy>,
+    ) -> Result<Key, KeyWhy> {
         entry.as_object().ok_or(KeyWhy::NotAnObject)?;
         let key_id = read_key_id(entry)?;
-        let (kind, material) = read::material(entry)?;
+        let (kind, material) = material(entry)?;
         read::check_purpose(entry)?;
-        let only = read_algorithm(entry, kind)?;
         Ok(Key {
-            kind,
             key_id,
-            only,
+            algorithms: read_algorithms(entry, kind, &material)?,
+            material,
+        })
+    }
+
+    /// Reads the public key in the header of a proof (RFC 9449 section 4.2), for the algorithm that the header names. Its key id says
+    /// nothing: a proof names its key by being signed with it.
+    pub(super) fn of_proof(jwk: &Json, alg: Alg) -> Result<Key, KeyWhy> {
+        jwk.as_object().ok_or(KeyWhy::NotAnObject)?;
+        let (kind, material) = read::public(jwk)?;
+        read::check_purpose(jwk)?;
+        if !read_algorithms(jwk, kind, &material)?.contains(&alg) {
+            return Err(KeyWhy::AlgorithmDisagrees);
+        }
+        Ok(Key {
+            key_id: None,
+            algorithms: vec![alg],
             material,
         })
     }
@@ -208,16 +241,34 @@ impl Key {
         if self.key_id.is_none() && !alone {
             return Err(KeyWhy::KeyIdMissing);
         }
-        let twice = earlier.iter().any(|key| {
-            key.key_id == self.key_id
-                && Alg::ALL.iter().any(|alg| key.fits(*alg) && self.fits(*alg))
-        });
-        if twice { Err(KeyWhy::Twice) } else { Ok(self) }
+        if earlier.iter().any(|key| key.is_one_with(&self)) {
+            return Err(KeyWhy::Twice);
+        }
+        Ok(self)
+    }
+
+    /// The same key, for those of its algorithms that are wanted.
+    fn for_some_of(mut self, wanted: &[Alg]) -> Result<Key, KeyWhy> {
+        self.algorithms.retain(|alg| wanted.contains(alg));
+        if self.algorithms.is_empty() {
+            return Err(KeyWhy::AlgorithmNotWanted);
+        }
+        Ok(self)
+    }
+
+    /// Whether both have one name and an algorithm in common: nobody could tell which of them is meant.
+    fn is_one_with(&self, other: &Key) -> bool {
+        self.key_id == other.key_id && self.algorithms.iter().any(|alg| other.fits(*alg))
     }
 
     /// Whether the key may check signatures of this algorithm.
     fn fits(&self, alg: Alg) -> bool {
-        self.kind == alg.key_kind() && self.only.is_none_or(|only| only == alg)
+        self.algorithms.contains(&alg)
+    }
+
+    /// Its `kid`, whether a token names it or not.
+    pub(super) fn id(&self) -> Option<&str> {
+        self.key_id.as_deref()
     }
 
     /// The key as jsonwebtoken takes it.
@@ -234,99 +285,38 @@ fn read_key_id(entry: &Json) -> Result<Option<String>, KeyWhy> {
     }
 }
 
-fn read_algorithm(entry: &Json, kind: KeyKind) -> Result<Option<Alg>, KeyWhy> {
-    let Some(alg) = entry.member("alg") else {
-        return Ok(None);
+/// The one algorithm that the key itself is bound to; otherwise all of its kind. A secret is long enough for each.
+fn read_algorithms(
+    entry: &Json,
+    kind: KeyKind,
+    material: &DecodingKey,
+) -> Result<Vec<Alg>, KeyWhy> {
+    let named = match entry.member("alg") {
+        None => None,
+        Some(alg) => {
+            let alg = alg.as_str().ok_or(KeyWhy::Member("alg"))?;
+            let alg = Alg::parse(alg).ok_or(KeyWhy::AlgorithmUnknown)?;
+            if alg.key_kind() != kind {
+                return Err(KeyWhy::AlgorithmDisagrees);
+            }
+            Some(alg)
+        }
     };
-    let alg = alg.as_str().ok_or(KeyWhy::Member("alg"))?;
-    let alg = Alg::parse(alg).ok_or(KeyWhy::AlgorithmUnknown)?;
-    if alg.key_kind() == kind {
-        Ok(Some(alg))
-    } else {
-        Err(KeyWhy::AlgorithmDisagrees)
+    let bytes = material.try_get_as_bytes().map_or(0, <[u8]>::len);
+    let of_kind = |alg: &Alg| alg.key_kind() == kind && named.is_none_or(|named| named == *alg);
+    let algorithms = Alg::ALL.iter().copied().filter(of_kind);
+    let algorithms: Vec<Alg> = algorithms
+        .filter(|alg| bytes >= alg.secret_bytes())
+        .collect();
+    if algorithms.is_empty() {
+        return Err(KeyWhy::SecretTooShort);
     }
+    Ok(algorithms)
 }
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Key({:?}, {:?}, {:?})",
-            self.kind, self.key_id, self.only
-        )
-    }
-}
-
-impl KeyFault {
-    fn of_set(why: KeyWhy) -> KeyFault {
-        KeyFault {
-            index: None,
-            key_id: None,
-            why,
-        }
-    }
-
-    fn of_key(index: usize, entry: &Json, why: KeyWhy) -> KeyFault {
-        KeyFault {
-            index: Some(index),
-            key_id: read_key_id(entry).unwrap_or(None),
-            why,
-        }
-    }
-}
-
-impl fmt::Display for KeyFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.index, &self.key_id) {
-            (Some(index), Some(key_id)) => write!(f, "keys[{index}] ({key_id}): {}", self.why),
-            (Some(index), None) => write!(f, "keys[{index}]: {}", self.why),
-            (None, _) => write!(f, "keys: {}", self.why),
-        }
-    }
-}
-
-impl std::error::Error for KeyFault {}
-
-impl fmt::Display for KeyWhy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            KeyWhy::NotASet => f.write_str("not an object with a list `keys` (RFC 7517 section 5)"),
-            KeyWhy::Empty => f.write_str("no key"),
-            KeyWhy::TooMany => write!(f, "more than {MAX_KEYS} keys"),
-            KeyWhy::NotAnObject => f.write_str("not an object"),
-            KeyWhy::Member(name) => write!(f, "`{name}` is missing or not a string"),
-            KeyWhy::NotBase64Url(name) => {
-                write!(f, "`{name}` is not canonical base64url without padding")
-            }
-            KeyWhy::Private(name) => write!(
-                f,
-                "private member `{name}`: a key set holds public keys only; treat this key as leaked"
-            ),
-            KeyWhy::SharedSecret => f.write_str("`kty: oct` is a shared secret"),
-            KeyWhy::TypeUnknown => f.write_str("unknown `kty` (known: RSA, EC, OKP)"),
-            KeyWhy::CurveRefused => f.write_str("`crv` is not P-256 (EC) or Ed25519 (OKP)"),
-            KeyWhy::LengthWrong(name) => {
-                write!(f, "`{name}` does not have the length of its curve")
-            }
-            KeyWhy::NotOnCurve => f.write_str("the point is not on the curve"),
-            KeyWhy::SmallOrder => f.write_str("the point has small order"),
-            KeyWhy::TooSmall => f.write_str("RSA modulus below 2048 bits"),
-            KeyWhy::TooLarge => f.write_str("RSA modulus above 8192 bits"),
-            KeyWhy::ModulusInvalid => f.write_str("RSA modulus is even or has zero bytes in front"),
-            KeyWhy::ExponentInvalid => {
-                f.write_str("RSA exponent is below 3, even, above 2^32 or has zero bytes in front")
-            }
-            KeyWhy::NotForSignatures => f.write_str("`use` is not `sig`"),
-            KeyWhy::NotForVerifying => f.write_str("`key_ops` does not hold `verify`"),
-            KeyWhy::AlgorithmUnknown => f.write_str("unknown `alg`"),
-            KeyWhy::AlgorithmDisagrees => f.write_str("`alg` is for another kind of key"),
-            KeyWhy::KeyIdInvalid => {
-                f.write_str("`kid` is not a string of 1 to 256 bytes without control characters")
-            }
-            KeyWhy::KeyIdMissing => f.write_str("no `kid`, and not the only key"),
-            KeyWhy::Twice => f.write_str("same `kid` and algorithm as an earlier key"),
-            KeyWhy::PointsElsewhere => f.write_str("`x5u` points elsewhere for the key"),
-        }
+        write!(f, "Key({:?}, {:?})", self.key_id, self.algorithms)
     }
 }
 

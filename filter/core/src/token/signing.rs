@@ -12,9 +12,11 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::digest::DynDigest;
 use rsa::BigUint;
+use rsa::pkcs8::AssociatedOid;
 use serde_json::Value;
-use sha2::{Digest, Sha256, Sha512};
+use sha2::{Digest, Sha256, Sha384, Sha512};
 
 const KEYS: &str = include_str!("../../../../tests/vectors/jose/TEST-ONLY-private-keys.json");
 
@@ -69,59 +71,128 @@ pub(crate) fn jwks(kids: &[&str]) -> String {
     serde_json::json!({ "keys": keys }).to_string()
 }
 
-/// A signature in JWS form by the key of this id, with the algorithm of its kind.
+/// A signature in JWS form by the key of this id, with the first algorithm of its kind.
 pub(crate) fn sign(kid: &str, message: &[u8]) -> Vec<u8> {
     let key = private_jwk(kid);
-    match key["kty"].as_str().unwrap() {
-        "RSA" => {
-            let scheme = rsa::Pkcs1v15Sign::new::<Sha256>();
-            rsa_key(&key)
-                .sign(scheme, &Sha256::digest(message))
-                .unwrap()
-        }
-        "EC" => {
+    let alg = match (key["kty"].as_str().unwrap(), key["crv"].as_str()) {
+        ("RSA", None) => "RS256",
+        ("EC", Some("P-256")) => "ES256",
+        ("EC", Some("P-384")) => "ES384",
+        ("EC", Some("P-521")) => "ES512",
+        ("OKP", Some("Ed25519")) => "EdDSA",
+        ("oct", None) => "HS256",
+        kind => panic!("no test signer for {kind:?}"),
+    };
+    sign_as(alg, kid, message)
+}
+
+/// A signature in JWS form by the key of this id, with this algorithm.
+pub(crate) fn sign_as(alg: &str, kid: &str, message: &[u8]) -> Vec<u8> {
+    let key = private_jwk(kid);
+    match alg {
+        "RS256" => rs::<Sha256>(&key, message),
+        "RS384" => rs::<Sha384>(&key, message),
+        "RS512" => rs::<Sha512>(&key, message),
+        "PS256" => ps::<Sha256>(&key, message, 32),
+        "PS384" => ps::<Sha384>(&key, message, 48),
+        "PS512" => ps::<Sha512>(&key, message, 64),
+        "ES256" => {
             use p256::ecdsa::signature::Signer;
             let key = p256::ecdsa::SigningKey::from_slice(&number(&key, "d")).unwrap();
             let signature: p256::ecdsa::Signature = key.sign(message);
             signature.to_bytes().to_vec()
         }
-        "OKP" => {
+        "ES384" => {
+            use p384::ecdsa::signature::Signer;
+            let key = p384::ecdsa::SigningKey::from_slice(&number(&key, "d")).unwrap();
+            let signature: p384::ecdsa::Signature = key.sign(message);
+            signature.to_bytes().to_vec()
+        }
+        "ES512" => {
+            use p521::ecdsa::signature::RandomizedSigner;
+            let key = p521::ecdsa::SigningKey::from_slice(&number(&key, "d")).unwrap();
+            let mut source = NoRandomness(message.len() as u64);
+            let signature: p521::ecdsa::Signature = key.sign_with_rng(&mut source, message);
+            signature.to_bytes().to_vec()
+        }
+        "EdDSA" => {
             use ed25519_dalek::Signer;
             let seed = number(&key, "d").try_into().unwrap();
             let key = ed25519_dalek::SigningKey::from_bytes(&seed);
             key.sign(message).to_bytes().to_vec()
         }
-        kty => panic!("no test signer for {kty}"),
+        "HS256" => mac::<hmac::Hmac<Sha256>>(&number(&key, "k"), message),
+        "HS384" => mac::<hmac::Hmac<Sha384>>(&number(&key, "k"), message),
+        "HS512" => mac::<hmac::Hmac<Sha512>>(&number(&key, "k"), message),
+        alg => panic!("no test signer for {alg}"),
     }
 }
 
-/// RSA over SHA-512, for the test that a verifier of RS256 looks at the hash that the signature names.
-pub(crate) fn sign_rs512(kid: &str, message: &[u8]) -> Vec<u8> {
-    let scheme = rsa::Pkcs1v15Sign::new::<Sha512>();
-    let key = rsa_key(&private_jwk(kid));
-    key.sign(scheme, &Sha512::digest(message)).unwrap()
+fn rs<D: Digest + AssociatedOid>(key: &Value, message: &[u8]) -> Vec<u8> {
+    let scheme = rsa::Pkcs1v15Sign::new::<D>();
+    rsa_key(key).sign(scheme, &D::digest(message)).unwrap()
 }
 
-/// HMAC-SHA256 (RFC 2104), for the attack that uses a public key as a shared secret.
+/// RSASSA-PSS with a salt of this many bytes, all alike.
+fn ps<D>(key: &Value, message: &[u8], salt: usize) -> Vec<u8>
+where
+    D: Digest + DynDigest + Send + Sync + 'static,
+{
+    let scheme = rsa::Pss::new_with_salt::<D>(salt);
+    rsa_key(key)
+        .sign_with_rng(&mut NoRandomness(0), scheme, &D::digest(message))
+        .unwrap()
+}
+
+/// PS256 with a salt of another length than RFC 7518 section 3.5 asks for.
+pub(crate) fn ps256_with_salt(kid: &str, message: &[u8], salt: usize) -> Vec<u8> {
+    ps::<Sha256>(&private_jwk(kid), message, salt)
+}
+
+/// Salts and nonces of the tests: the same in every run, from a counter.
+struct NoRandomness(u64);
+
+impl rsa::rand_core::RngCore for NoRandomness {
+    fn next_u32(&mut self) -> u32 {
+        self.next_u64() as u32
+    }
+    fn next_u64(&mut self) -> u64 {
+        let mut bytes = [0; 8];
+        self.fill_bytes(&mut bytes);
+        u64::from_le_bytes(bytes)
+    }
+    fn fill_bytes(&mut self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(64) {
+            self.0 = self.0.wrapping_add(1);
+            chunk.copy_from_slice(&Sha512::digest(self.0.to_be_bytes())[..chunk.len()]);
+        }
+    }
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), rsa::rand_core::Error> {
+        self.fill_bytes(bytes);
+        Ok(())
+    }
+}
+
+impl rsa::rand_core::CryptoRng for NoRandomness {}
+
+fn mac<M: hmac::Mac + hmac::digest::KeyInit>(secret: &[u8], message: &[u8]) -> Vec<u8> {
+    let mac = <M as hmac::Mac>::new_from_slice(secret).unwrap();
+    mac.chain_update(message).finalize().into_bytes().to_vec()
+}
+
+/// HMAC-SHA256, for the attack that uses a public key as a shared secret.
 pub(crate) fn hs256(secret: &[u8], message: &[u8]) -> Vec<u8> {
-    let mut block = [0u8; 64];
-    if secret.len() > block.len() {
-        block[..32].copy_from_slice(&Sha256::digest(secret));
-    } else {
-        block[..secret.len()].copy_from_slice(secret);
-    }
-    let inner = Sha256::new()
-        .chain_update(block.map(|b| b ^ 0x36))
-        .chain_update(message)
-        .finalize();
-    Sha256::new()
-        .chain_update(block.map(|b| b ^ 0x5c))
-        .chain_update(inner)
-        .finalize()
-        .to_vec()
+    mac::<hmac::Hmac<Sha256>>(secret, message)
 }
 
-/// A whole token: this header and these claims, word for word, signed by the key of this id.
+/// A whole token: this header and these claims, word for word, signed by the key of this id with this algorithm.
+pub(crate) fn token_as(alg: &str, kid: &str, header: &str, claims: &str) -> String {
+    let signed = format!("{}.{}", base64url(header), base64url(claims));
+    let signature = base64url(sign_as(alg, kid, signed.as_bytes()));
+    format!("{signed}.{signature}")
+}
+
+/// The same, with the first algorithm of the key's kind.
 pub(crate) fn token(kid: &str, header: &str, claims: &str) -> String {
     let signed = format!("{}.{}", base64url(header), base64url(claims));
     let signature = base64url(sign(kid, signed.as_bytes()));

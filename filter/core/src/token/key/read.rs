@@ -4,23 +4,23 @@
 
 use jsonwebtoken::DecodingKey;
 
-use super::KeyWhy;
+use super::info::{self, MAX_RSA_BITS, MIN_RSA_BITS};
+use super::{KeyWhy, MAX_SECRET_BYTES, roca};
 use crate::json::Json;
-use crate::token::algorithm::KeyKind;
+use crate::token::algorithm::{Curve, KeyKind};
 use crate::token::compact::decode;
-use crate::token::crypto::{MAX_RSA_BITS, MIN_RSA_BITS};
 
 /// Members that only a private or shared key has (RFC 7518 sections 6.2.2, 6.3.2, 6.4.1, RFC 8037 section 2).
 const PRIVATE: &[&str] = &["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
-/// Bytes of a coordinate of P-256 and of an Ed25519 key.
-const CURVE_BYTES: usize = 32;
+/// Bytes of an Ed25519 key.
+const ED25519_BYTES: usize = 32;
 
 /// The largest RSA exponent; the odd ones below it fit four bytes.
 const MAX_EXPONENT: u64 = 1 << 32;
 
-/// The kind of key, and the key itself.
-pub(super) fn material(entry: &Json) -> Result<(KeyKind, DecodingKey), KeyWhy> {
+/// The kind of a public key, and the key itself.
+pub(super) fn public(entry: &Json) -> Result<(KeyKind, DecodingKey), KeyWhy> {
     let kty = text(entry, "kty")?;
     if kty == "oct" {
         return Err(KeyWhy::SharedSecret);
@@ -33,10 +33,27 @@ pub(super) fn material(entry: &Json) -> Result<(KeyKind, DecodingKey), KeyWhy> {
     }
     match kty {
         "RSA" => Ok((KeyKind::Rsa, rsa(entry)?)),
-        "EC" => Ok((KeyKind::P256, p256(entry)?)),
+        "EC" => ec(entry),
         "OKP" => Ok((KeyKind::Ed25519, ed25519(entry)?)),
         _ => Err(KeyWhy::TypeUnknown),
     }
+}
+
+/// A shared secret (RFC 7518 section 6.4). How short it may be, its algorithm says.
+pub(super) fn secret(entry: &Json) -> Result<(KeyKind, DecodingKey), KeyWhy> {
+    match text(entry, "kty")? {
+        "oct" => {}
+        "RSA" | "EC" | "OKP" => return Err(KeyWhy::NotASecret),
+        _ => return Err(KeyWhy::TypeUnknown),
+    }
+    if entry.member("x5u").is_some() {
+        return Err(KeyWhy::PointsElsewhere);
+    }
+    let secret = bytes(entry, "k")?;
+    if secret.len() > MAX_SECRET_BYTES {
+        return Err(KeyWhy::SecretTooLong);
+    }
+    Ok((KeyKind::Oct, DecodingKey::from_secret(&secret)))
 }
 
 /// `use` and `key_ops` (RFC 7517 sections 4.2 and 4.3), where they are there.
@@ -65,14 +82,10 @@ fn rsa(entry: &Json) -> Result<DecodingKey, KeyWhy> {
     if first == 0 || last & 1 == 0 {
         return Err(KeyWhy::ModulusInvalid);
     }
-    let bits = n
-        .len()
-        .saturating_mul(8)
-        .saturating_sub(first.leading_zeros() as usize);
-    if bits < MIN_RSA_BITS {
+    if info::bits(&n) < MIN_RSA_BITS {
         return Err(KeyWhy::TooSmall);
     }
-    if bits > MAX_RSA_BITS {
+    if info::bits(&n) > MAX_RSA_BITS {
         return Err(KeyWhy::TooLarge);
     }
     if e.first() == Some(&0) || e.len() > 8 {
@@ -84,19 +97,36 @@ fn rsa(entry: &Json) -> Result<DecodingKey, KeyWhy> {
     if !(3..=MAX_EXPONENT).contains(&exponent) || exponent & 1 == 0 {
         return Err(KeyWhy::ExponentInvalid);
     }
-    Ok(DecodingKey::from_rsa_raw_components(&n, &e))
+    if roca::has_mark(&n) {
+        return Err(KeyWhy::Roca);
+    }
+    let info = info::of_rsa(&n, &e).ok_or(KeyWhy::ModulusInvalid)?;
+    Ok(DecodingKey::from_rsa_der(&info))
 }
 
 /// RFC 7518 section 6.2.1. The point is put on the curve here once, so that no later step meets another.
-fn p256(entry: &Json) -> Result<DecodingKey, KeyWhy> {
-    if text(entry, "crv")? != "P-256" {
-        return Err(KeyWhy::CurveRefused);
-    }
+fn ec(entry: &Json) -> Result<(KeyKind, DecodingKey), KeyWhy> {
+    let crv = text(entry, "crv")?;
+    let curve = Curve::ALL.into_iter().find(|curve| curve.name() == crv);
+    let curve = curve.ok_or(KeyWhy::CurveRefused)?;
     let mut point = vec![0x04];
-    point.extend(coordinate(entry, "x")?);
-    point.extend(coordinate(entry, "y")?);
-    p256::ecdsa::VerifyingKey::from_sec1_bytes(&point).map_err(|_| KeyWhy::NotOnCurve)?;
-    Ok(DecodingKey::from_ec_der(&point))
+    for name in ["x", "y"] {
+        let coordinate = bytes(entry, name)?;
+        if coordinate.len() != curve.bytes() {
+            return Err(KeyWhy::LengthWrong(name));
+        }
+        point.extend(coordinate);
+    }
+    let is_on_curve = match curve {
+        Curve::P256 => p256::ecdsa::VerifyingKey::from_sec1_bytes(&point).is_ok(),
+        Curve::P384 => p384::ecdsa::VerifyingKey::from_sec1_bytes(&point).is_ok(),
+        Curve::P521 => p521::ecdsa::VerifyingKey::from_sec1_bytes(&point).is_ok(),
+    };
+    if !is_on_curve {
+        return Err(KeyWhy::NotOnCurve);
+    }
+    let info = info::of_ec(curve, &point).ok_or(KeyWhy::NotOnCurve)?;
+    Ok((KeyKind::Ec(curve), DecodingKey::from_ec_der(&info)))
 }
 
 /// RFC 8037 section 2, RFC 8032 section 5.1.3.
@@ -104,7 +134,9 @@ fn ed25519(entry: &Json) -> Result<DecodingKey, KeyWhy> {
     if text(entry, "crv")? != "Ed25519" {
         return Err(KeyWhy::CurveRefused);
     }
-    let x = coordinate(entry, "x")?;
+    let x: [u8; ED25519_BYTES] = bytes(entry, "x")?
+        .try_into()
+        .map_err(|_| KeyWhy::LengthWrong("x"))?;
     let key = ed25519_dalek::VerifyingKey::from_bytes(&x).map_err(|_| KeyWhy::NotOnCurve)?;
     // WHY: the curve library also takes a y of p or more, and reduces it; one point would have two spellings.
     if key.to_edwards().compress().as_bytes() != &x {
@@ -116,17 +148,11 @@ fn ed25519(entry: &Json) -> Result<DecodingKey, KeyWhy> {
     Ok(DecodingKey::from_ed_der(&x))
 }
 
-fn coordinate(entry: &Json, name: &'static str) -> Result<[u8; CURVE_BYTES], KeyWhy> {
-    bytes(entry, name)?
-        .try_into()
-        .map_err(|_| KeyWhy::LengthWrong(name))
-}
-
 fn bytes(entry: &Json, name: &'static str) -> Result<Vec<u8>, KeyWhy> {
     decode(text(entry, name)?).ok_or(KeyWhy::NotBase64Url(name))
 }
 
-fn text<'e>(entry: &'e Json, name: &'static str) -> Result<&'e str, KeyWhy> {
+pub(super) fn text<'e>(entry: &'e Json, name: &'static str) -> Result<&'e str, KeyWhy> {
     entry
         .member(name)
         .and_then(Json::as_str)

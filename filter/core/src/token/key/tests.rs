@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 #[cfg(target_family = "wasm")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
+mod others;
+mod published;
+
 fn parse(set: &Value) -> Result<KeySet, Vec<KeyFault>> {
     KeySet::parse(&Json::parse(set.to_string().as_bytes(), 8).unwrap())
 }
@@ -39,6 +42,9 @@ fn keys_of_real_issuers_load() {
     for (who, key) in [
         ("RSA", changed("rsa-1", json!({}))),
         ("P-256", changed("ec-1", json!({}))),
+        ("P-384", changed("ec384-1", json!({"alg": "ES384"}))),
+        ("P-521", changed("ec521-1", json!({"alg": "ES512"}))),
+        ("RSA for PSS", changed("rsa-1", json!({"alg": "PS512"}))),
         ("Ed25519", changed("ed-1", json!({}))),
         (
             "alone without an id",
@@ -276,6 +282,26 @@ fn a_weak_or_odd_key_does_not_load() {
             KeyWhy::LengthWrong("x"),
         ),
         (
+            "x of P-521 without its two zeros in front",
+            changed("ec521-1", json!({"x": n(&[1; 64])})),
+            KeyWhy::LengthWrong("x"),
+        ),
+        (
+            "a point off P-384",
+            changed("ec384-1", json!({"y": signing::public_jwk("ec384-1")["x"]})),
+            KeyWhy::NotOnCurve,
+        ),
+        (
+            "a point off P-521",
+            changed("ec521-1", json!({"y": signing::public_jwk("ec521-1")["x"]})),
+            KeyWhy::NotOnCurve,
+        ),
+        (
+            "a point of P-384 under the name of P-521",
+            changed("ec384-1", json!({"crv": "P-521"})),
+            KeyWhy::LengthWrong("x"),
+        ),
+        (
             "y too long",
             changed("ec-1", json!({"y": n(&[0; 33])})),
             KeyWhy::LengthWrong("y"),
@@ -338,7 +364,12 @@ fn a_weak_or_odd_key_does_not_load() {
         (
             "alg for shared secrets",
             changed("rsa-1", json!({"alg": "HS256"})),
-            KeyWhy::AlgorithmUnknown,
+            KeyWhy::AlgorithmDisagrees,
+        ),
+        (
+            "alg of another curve",
+            changed("ec384-1", json!({"alg": "ES256"})),
+            KeyWhy::AlgorithmDisagrees,
         ),
         (
             "alg of another kind of key",
@@ -383,13 +414,14 @@ fn the_weak_keys_on_file_do_not_load() {
     ))
     .unwrap();
     let rows = file["keys"].as_array().unwrap();
-    assert_eq!(rows.len(), 5);
+    assert_eq!(rows.len(), 6);
     for (row, expected) in rows.iter().zip([
         KeyWhy::TooSmall,
         KeyWhy::TooSmall,
         KeyWhy::CurveRefused,
         KeyWhy::LengthWrong("x"),
         KeyWhy::NotOnCurve,
+        KeyWhy::Roca,
     ]) {
         assert_eq!(why(row["key"].clone()), Some(expected), "{}", row["why"]);
     }
@@ -661,7 +693,7 @@ fn a_key_is_chosen_by_id_and_algorithm_and_never_otherwise() {
             "{reason}"
         );
         assert!(
-            found.is_ok_and(|key| key.kind == alg.key_kind()) || expected.is_err(),
+            found.is_ok_and(|key| key.fits(alg)) || expected.is_err(),
             "{reason}: kind"
         );
     }
@@ -672,7 +704,19 @@ fn the_algorithms_of_a_set_are_those_that_a_key_fits() {
     let set = |text: String| parse(&serde_json::from_str(&text).unwrap()).unwrap();
     assert_eq!(
         set(signing::jwks(&["ed-1", "rsa-1"])).algorithms(),
-        [Alg::Rs256, Alg::EdDsa]
+        [
+            Alg::Rs256,
+            Alg::Rs384,
+            Alg::Rs512,
+            Alg::Ps256,
+            Alg::Ps384,
+            Alg::Ps512,
+            Alg::EdDsa
+        ]
+    );
+    assert_eq!(
+        set(signing::jwks(&["ec384-1", "ec521-1"])).algorithms(),
+        [Alg::Es384, Alg::Es512]
     );
     assert_eq!(set(signing::jwks(&["ec-1"])).algorithms(), [Alg::Es256]);
 }
