@@ -74,18 +74,25 @@ def module():
 
 DENY_WARNINGS = ["--", "-D", "warnings"]
 BUILD_MODULE = [str(SETUP / "module")]
+BUILD_VECTORS = [str(SETUP / "vectors")]
+
+
+def clippy_module(package):
+    # One command each: together they would share the features of the core.
+    return [*CARGO_WASM, "clippy", "--locked", "--release", "-p", package, "--target", "wasm32-wasip1", *DENY_WARNINGS]
+
 
 CHECKS = [
     Check("fmt", "format", [[*CARGO, "fmt", "--all", "--check"]], gate=True),
     Check("deny", "licences, sources, duplicates", [[RUST, DENY, "--all-features", "check", "bans", "licenses", "sources"]], [[str(SETUP / "cargo-deny")]], gate=True),
     Check("clippy", "lints, native", [[*CARGO, "clippy", "--locked", "--workspace", "--all-targets", *DENY_WARNINGS]], gate=True),
-    Check("clippy-module", "lints, the module", [[*CARGO_WASM, "clippy", "--locked", "--release", "-p", "postern-filter", "--target", "wasm32-wasip1", *DENY_WARNINGS]], gate=True),
+    Check("clippy-module", "lints, the module and that of the vectors", [clippy_module("postern-filter"), clippy_module("postern-vectors")], gate=True),
     Check("clippy-node", "lints, the core's tests as wasm", [[*CARGO_WASM, "clippy", "--locked", "-p", "postern-core", "--target", "wasm32-unknown-unknown", "--lib", "--tests", *DENY_WARNINGS]], gate=True),
     Check("test-docs", "the manual and the manifests", [[sys.executable, "docs/check.py"], [VENV_PYTHON, "envoy-test/istio/validate.py"]], [[str(SETUP / "venv")]]),
     Check("test-native", "level 1: native", native),
     Check("test-node", "level 2: the core as wasm under node", [[*CARGO_WASM, "test", "--locked", "--no-fail-fast", "-p", "postern-core", "--target", "wasm32-unknown-unknown", "--lib"]], [[str(SETUP / "wasm-runner")]]),
     Check("test-module", "level 3: the built module in a host of ours", module, [BUILD_MODULE]),
-    Check("test-envoy", "level 4: the built module in the real Envoy", [[*CARGO, "test", "--locked", "--no-fail-fast", "-p", "postern-envoy-test"]], [[str(SETUP / "venv")], BUILD_MODULE]),
+    Check("test-envoy", "level 4: the built module in the real Envoy", [[*CARGO, "test", "--locked", "--no-fail-fast", "-p", "postern-envoy-test"]], [[str(SETUP / "venv")], BUILD_MODULE, BUILD_VECTORS]),
 ]
 
 
