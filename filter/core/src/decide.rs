@@ -10,7 +10,7 @@
 use crate::identity::Identity;
 use crate::model::Model;
 use crate::operation::Operation;
-use crate::policy::{Access, Caller, Route, Rule, RuleEffect};
+use crate::policy::{Access, Caller, Route, Rule, RuleEffect, StepUp};
 use crate::refusal::{Code, Refusal};
 use std::sync::Arc;
 
@@ -43,6 +43,8 @@ pub struct Question<'a> {
     pub operation: Operation,
     /// The model, unless the operation concerns none.
     pub model: Option<&'a Model>,
+    /// The time in seconds since 1970.
+    pub now: u64,
 }
 
 /// A decision, with what every rule of the route said.
@@ -78,6 +80,8 @@ pub enum Verdict {
     OtherModels,
     /// It would apply if the token held its scopes.
     ScopesMissing,
+    /// It would apply if the caller's user had signed in otherwise or later.
+    StepUpNeeded,
 }
 
 /// Why not.
@@ -163,6 +167,21 @@ pub fn decide(rules: &[Arc<Rule>], question: Question<'_>) -> Decision {
             rule: Some(Arc::clone(&rule.id)),
             caller,
         })
+    } else if let Some((rule, step_up)) =
+        said(Verdict::StepUpNeeded).and_then(|rule| Some((rule, step_up(rule)?)))
+    {
+        Err(Denial {
+            refusal: Refusal::new(
+                Code::StepUpRequired,
+                format!(
+                    "sign in again for {}{}",
+                    what(question.operation, question.model),
+                    with_methods(step_up)
+                ),
+            )
+            .step_up(&step_up.classes, step_up.max_age),
+            rule: Some(Arc::clone(&rule.id)),
+        })
     } else if let Some(rule) = said(Verdict::ScopesMissing) {
         Err(Denial {
             refusal: Refusal::new(
@@ -191,8 +210,16 @@ fn ask(rule: &Rule, question: Question<'_>) -> Verdict {
     } else {
         match &rule.effect {
             RuleEffect::Deny => Verdict::Denies,
-            RuleEffect::Allow { .. } if missing(rule, question).is_empty() => Verdict::Allows,
-            RuleEffect::Allow { .. } => Verdict::ScopesMissing,
+            RuleEffect::Allow { .. } if !missing(rule, question).is_empty() => {
+                Verdict::ScopesMissing
+            }
+            RuleEffect::Allow {
+                step_up: Some(step_up),
+                ..
+            } if !step_up.is_met(question.identity.authentication(), question.now) => {
+                Verdict::StepUpNeeded
+            }
+            RuleEffect::Allow { .. } => Verdict::Allows,
         }
     }
 }
@@ -200,7 +227,7 @@ fn ask(rule: &Rule, question: Question<'_>) -> Verdict {
 /// The scopes of the rule that the token does not hold.
 fn missing(rule: &Rule, question: Question<'_>) -> Vec<String> {
     let scopes = match &rule.effect {
-        RuleEffect::Allow { scopes } => scopes.as_slice(),
+        RuleEffect::Allow { scopes, .. } => scopes.as_slice(),
         RuleEffect::Deny => &[],
     };
     scopes
@@ -209,6 +236,22 @@ fn missing(rule: &Rule, question: Question<'_>) -> Vec<String> {
         .filter(|needed| !needed.is_held(question.identity.scopes()))
         .map(|needed| needed.to_string())
         .collect()
+}
+
+/// What a rule asks of the sign-in.
+fn step_up(rule: &Rule) -> Option<&StepUp> {
+    match &rule.effect {
+        RuleEffect::Allow { step_up, .. } => step_up.as_ref(),
+        RuleEffect::Deny => None,
+    }
+}
+
+/// The methods that are asked for, for which a challenge has no parameter.
+fn with_methods(step_up: &StepUp) -> String {
+    match step_up.methods.as_slice() {
+        [] => String::new(),
+        methods => format!(", with {}", methods.join(" and ")),
+    }
 }
 
 fn no_rule(operation: Operation, model: Option<&Model>) -> Denial {

@@ -4,11 +4,15 @@
 //! Not decided here: how a policy is written and what is wrong with it (`postern-config`). What stands here can be
 //! asked without failing: a rule holds its callers, a route its rules.
 
+use crate::api_key::ApiKeys;
+use crate::facts::Place;
+use crate::fetch::Source;
 use crate::identity::Identity;
 use crate::model::{Model, ModelPattern};
 use crate::operation::{Api, Operation};
+use crate::peer::{PeerPattern, Peers};
 use crate::scope::ScopeTemplate;
-use crate::token::Issuers;
+use crate::token::{Authentication, Issuer, Issuers};
 use std::sync::Arc;
 
 /// A whole policy.
@@ -22,6 +26,16 @@ pub struct Policy {
     pub hold_timeout: u64,
     /// Who signs tokens; names and `iss` values are unique.
     pub issuers: Issuers,
+    /// What is fetched; an issuer names its sources by their place here.
+    pub sources: Vec<Source>,
+    /// The API keys.
+    pub api_keys: ApiKeys,
+    /// Which mTLS peers are known, and which of them may speak for others.
+    pub peers: Peers,
+    /// Where credentials stand.
+    pub places: Places,
+    /// The names of the headers that tell the upstream of tokens, by which no client may speak.
+    pub told: Vec<String>,
     /// The routes, in the order in which they are tried.
     pub routes: Vec<Arc<Route>>,
     /// What records carry and where they go.
@@ -32,6 +46,31 @@ impl Policy {
     /// The first route that matches; none means refused.
     pub fn route(&self, host: &str, path: &str) -> Option<&Arc<Route>> {
         self.routes.iter().find(|route| route.matches(host, path))
+    }
+}
+
+/// Where in a request credentials stand.
+#[derive(Debug)]
+pub struct Places {
+    /// Tokens, of any issuer.
+    pub tokens: Vec<Place>,
+    /// API keys.
+    pub api_keys: Vec<Place>,
+}
+
+impl Places {
+    /// The places of these issuers, each once, and those of API keys.
+    pub fn of(issuers: &Issuers) -> Self {
+        let mut tokens: Vec<Place> = Vec::new();
+        for place in issuers.iter().flat_map(Issuer::from) {
+            if !tokens.contains(place) {
+                tokens.push(place.clone());
+            }
+        }
+        Self {
+            tokens,
+            api_keys: Place::of_api_keys(),
+        }
     }
 }
 
@@ -131,11 +170,33 @@ pub enum Access {
     Guarded {
         /// The API that the route speaks.
         api: Api,
+        /// What a caller must prove.
+        needs: Needs,
         /// Its rules.
         rules: Vec<Arc<Rule>>,
         /// The longest body, in bytes.
         max_body: u64,
     },
+}
+
+/// What a caller must prove on a route: a credential, a peer, or both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Needs {
+    /// The credential.
+    pub credential: Option<CredentialKind>,
+    /// Whether a peer must be proved.
+    pub peer: bool,
+    /// Whether a rule of the route asks for the peer, so that one that cannot be told must be refused.
+    pub peer_in_rules: bool,
+}
+
+/// A kind of credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CredentialKind {
+    /// A token of an issuer.
+    Token,
+    /// An API key of the policy.
+    ApiKey,
 }
 
 /// A rule.
@@ -157,6 +218,12 @@ impl Rule {
     /// The first of its callers that this identity is.
     pub fn caller(&self, identity: &Identity) -> Option<&Arc<Caller>> {
         self.callers.iter().find(|caller| caller.is(identity))
+    }
+
+    /// Whether one of its callers is told by the peer.
+    pub fn asks_for_peer(&self) -> bool {
+        let mut conditions = self.callers.iter().flat_map(|caller| &caller.conditions);
+        conditions.any(|condition| condition.peer.is_some())
     }
 
     /// Whether it concerns this operation.
@@ -184,9 +251,46 @@ pub enum RuleEffect {
     Allow {
         /// What the token must hold: all of these.
         scopes: Vec<ScopeTemplate>,
+        /// How the caller's user must have signed in.
+        step_up: Option<StepUp>,
     },
     /// Denies, whatever others allow.
     Deny,
+}
+
+/// How and how lately the caller's user must have signed in (RFC 9470). Everything that is named must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StepUp {
+    /// The token's `acr` is one of these; empty: any.
+    pub classes: Vec<String>,
+    /// The token's `amr` has all of these.
+    pub methods: Vec<String>,
+    /// The most seconds since `auth_time`.
+    pub max_age: Option<u64>,
+}
+
+/// How far ahead of ours an issuer's clock may be when it tells when a user signed in, in seconds.
+const CLOCK_TOLERANCE: u64 = 60;
+
+impl StepUp {
+    /// Whether a sign-in is enough at `now`, in seconds since 1970. What a token does not say is not enough.
+    pub fn is_met(&self, signed_in: Option<&Authentication>, now: u64) -> bool {
+        let Some(Authentication { class, methods, at }) = signed_in else {
+            return false;
+        };
+        let class_fits = self.classes.is_empty()
+            || class
+                .as_ref()
+                .is_some_and(|class| self.classes.contains(class));
+        let lately = match (self.max_age, at) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(max_age), Some(at)) => {
+                *at <= now.saturating_add(CLOCK_TOLERANCE) && now.saturating_sub(*at) <= max_age
+            }
+        };
+        class_fits && lately && self.methods.iter().all(|method| methods.contains(method))
+    }
 }
 
 /// Callers by name.
@@ -230,6 +334,10 @@ pub enum Quantifier {
 pub struct Condition {
     /// The issuer's name.
     pub issuer: Option<String>,
+    /// The id of the API key.
+    pub api_key: Option<String>,
+    /// The peer's SPIFFE ID.
+    pub peer: Option<PeerPattern>,
     /// The subject is one of these.
     pub subjects: Vec<String>,
     /// The tenant is one of these.
@@ -244,6 +352,8 @@ impl Condition {
     fn holds(&self, identity: &Identity) -> bool {
         let Self {
             issuer,
+            api_key,
+            peer,
             subjects,
             tenants,
             roles,
@@ -252,14 +362,22 @@ impl Condition {
         let unnamed_or = |wanted: &[String], held: &[String]| {
             wanted.is_empty() || wanted.iter().any(|name| held.contains(name))
         };
+        let one_of = |wanted: &[String], held: Option<&str>| {
+            wanted.is_empty() || held.is_some_and(|held| wanted.iter().any(|name| name == held))
+        };
         issuer
             .as_deref()
-            .is_none_or(|name| name == identity.issuer())
-            && (subjects.is_empty() || subjects.iter().any(|name| name == identity.subject()))
-            && (tenants.is_empty()
-                || identity
-                    .tenant()
-                    .is_some_and(|held| tenants.iter().any(|name| name == held)))
+            .is_none_or(|name| Some(name) == identity.issuer())
+            && api_key
+                .as_deref()
+                .is_none_or(|id| Some(id) == identity.api_key().map(|held| &**held))
+            && peer.as_ref().is_none_or(|pattern| {
+                identity
+                    .peer()
+                    .is_some_and(|peer| pattern.matches(peer.id()))
+            })
+            && one_of(subjects, identity.subject())
+            && one_of(tenants, identity.tenant())
             && unnamed_or(roles, identity.roles())
             && unnamed_or(groups, identity.groups())
     }
@@ -270,6 +388,67 @@ mod tests {
     use super::*;
     #[cfg(target_family = "wasm")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn a_sign_in_is_enough_or_not() {
+        let said = |class: Option<&str>, methods: &[&str], at| Authentication {
+            class: class.map(str::to_owned),
+            methods: methods.iter().map(|method| (*method).to_owned()).collect(),
+            at,
+        };
+        let wanted = StepUp {
+            classes: vec!["urn:mfa".into(), "urn:phrh".into()],
+            methods: vec!["pwd".into(), "otp".into()],
+            max_age: Some(900),
+        };
+        let now = 10_000;
+        let good = said(Some("urn:mfa"), &["otp", "pwd", "x"], Some(now - 900));
+        let rows = [
+            (
+                Some(good.clone()),
+                true,
+                "one class, all methods, just in time",
+            ),
+            (None, false, "no token, nobody who signed in"),
+            (
+                Some(said(None, &["otp", "pwd"], Some(now))),
+                false,
+                "no class",
+            ),
+            (
+                Some(said(Some("urn:pwd"), &["otp", "pwd"], Some(now))),
+                false,
+                "another class",
+            ),
+            (
+                Some(said(Some("urn:phrh"), &["pwd"], Some(now))),
+                false,
+                "one method of two",
+            ),
+            (
+                Some(said(Some("urn:mfa"), &["otp", "pwd"], None)),
+                false,
+                "nobody knows when",
+            ),
+            (
+                Some(said(Some("urn:mfa"), &["otp", "pwd"], Some(now - 901))),
+                false,
+                "too long ago",
+            ),
+            (
+                Some(said(Some("urn:mfa"), &["otp", "pwd"], Some(now + 61))),
+                false,
+                "in the future",
+            ),
+        ];
+        for (signed_in, expected, why) in rows {
+            assert_eq!(wanted.is_met(signed_in.as_ref(), now), expected, "{why}");
+        }
+        assert!(
+            !StepUp::default().is_met(None, now),
+            "a step-up is about a user who signed in"
+        );
+    }
 
     #[test]
     fn hosts_and_paths() {

@@ -6,159 +6,13 @@
 //! Against: refusals that cannot be told apart (3 a.m.), and answers that leak. A refusal's text is made of our own
 //! words, names from the policy, and the model's name in its checked alphabet; never of a token or of body text.
 
+mod code;
+
+pub use code::{Code, Fault, Kind};
+
 use crate::body::{BodyFault, Faulted};
 use serde::Serialize;
 use std::borrow::Cow;
-
-/// Whose fault a refusal is: who has to change something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Fault {
-    /// The caller sent something that is wrong or not allowed.
-    Caller,
-    /// The policy does not cover what was asked.
-    Policy,
-    /// The gateway is configured or behaves otherwise than the policy says.
-    Gateway,
-}
-
-/// The kind of a refusal, from which each provider's form takes its own error type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// The credential is missing or wrong (RFC 9110 section 15.5.2).
-    Authentication,
-    /// The caller is known and may not.
-    Permission,
-    /// Route, path or method do not exist here.
-    NotFound,
-    /// The request is malformed or outside of a bound.
-    Invalid,
-    /// We could not decide.
-    Internal,
-}
-
-macro_rules! codes {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal, $status:literal, $kind:ident, $fault:ident;)*) => {
-        /// The stable code of a refusal.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-        pub enum Code {
-            $($(#[$doc])* #[serde(rename = $name)] $variant,)*
-        }
-
-        impl Code {
-            /// Every code, in the order in which the questions are asked.
-            pub const ALL: &[Code] = &[$(Code::$variant,)*];
-
-            /// The stable name.
-            pub fn name(self) -> &'static str {
-                match self { $(Code::$variant => $name,)* }
-            }
-
-            /// `%RESPONSE_CODE_DETAILS%` of the answer: `postern.` and the name.
-            pub fn details(self) -> &'static str {
-                match self { $(Code::$variant => concat!("postern.", $name),)* }
-            }
-
-            /// The HTTP status of the answer (RFC 9110).
-            pub fn status(self) -> u16 {
-                match self { $(Code::$variant => $status,)* }
-            }
-
-            /// The kind of refusal.
-            pub fn kind(self) -> Kind {
-                match self { $(Code::$variant => Kind::$kind,)* }
-            }
-
-            /// Whose fault it is.
-            pub fn fault(self) -> Fault {
-                match self { $(Code::$variant => Fault::$fault,)* }
-            }
-        }
-    };
-}
-
-codes! {
-    /// The request head breaks HTTP or carries bytes outside of ASCII where we read.
-    HeadInvalid = "head_invalid", 400, Invalid, Caller;
-    /// A header that must be single came more than once.
-    HeaderRepeated = "header_repeated", 400, Invalid, Caller;
-    /// Two parsers could read the path differently.
-    PathAmbiguous = "path_ambiguous", 400, Invalid, Caller;
-    /// `upgrade`, `CONNECT` and WebSocket are not served.
-    UpgradeRefused = "upgrade_refused", 403, Permission, Caller;
-    /// A method-override header.
-    MethodOverrideRefused = "method_override_refused", 400, Invalid, Caller;
-    /// No route of the policy matches host and path.
-    RouteUnknown = "route_unknown", 404, NotFound, Policy;
-    /// The route's API has no such path.
-    OperationUnknown = "operation_unknown", 404, NotFound, Caller;
-    /// The path exists, with other methods.
-    MethodNotAllowed = "method_not_allowed", 405, NotFound, Caller;
-    /// No credential of a kind that the route asks for.
-    CredentialMissing = "credential_missing", 401, Authentication, Caller;
-    /// More than one credential in a request.
-    CredentialRepeated = "credential_repeated", 401, Authentication, Caller;
-    /// Not three parts of canonical base64url with JSON in them (RFC 7515 section 7.1).
-    TokenMalformed = "token_malformed", 401, Authentication, Caller;
-    /// A JOSE header that we do not take: `crit`, `b64`, `jku`, embedded keys, encryption (RFC 8725).
-    TokenHeader = "token_header", 401, Authentication, Caller;
-    /// The algorithm is not one of the issuer's.
-    TokenAlgorithm = "token_algorithm", 401, Authentication, Caller;
-    /// `iss` is missing or names no issuer of the policy.
-    TokenIssuer = "token_issuer", 401, Authentication, Caller;
-    /// No key of the issuer has this `kid` and algorithm.
-    TokenKey = "token_key", 401, Authentication, Caller;
-    /// The signature does not verify.
-    TokenSignature = "token_signature", 401, Authentication, Caller;
-    /// `aud` is missing or does not name us.
-    TokenAudience = "token_audience", 401, Authentication, Caller;
-    /// A required claim is missing or of the wrong type.
-    TokenClaims = "token_claims", 401, Authentication, Caller;
-    /// `exp` has passed.
-    TokenExpired = "token_expired", 401, Authentication, Caller;
-    /// `nbf` or `iat` lies ahead.
-    TokenNotYetValid = "token_not_yet_valid", 401, Authentication, Caller;
-    /// The token lives longer than the issuer's `maxLifetime`.
-    TokenLifetime = "token_lifetime", 401, Authentication, Caller;
-    /// The content type is not the operation's.
-    ContentTypeUnsupported = "content_type_unsupported", 415, Invalid, Caller;
-    /// A content encoding; bodies are read as they are.
-    ContentEncodingUnsupported = "content_encoding_unsupported", 415, Invalid, Caller;
-    /// The operation needs a body.
-    BodyEmpty = "body_empty", 400, Invalid, Caller;
-    /// The operation takes no body.
-    BodyUnexpected = "body_unexpected", 400, Invalid, Caller;
-    /// Longer than the route's `body.maxBytes`.
-    BodyTooLarge = "body_too_large", 413, Invalid, Caller;
-    /// Not one JSON object (RFC 8259).
-    BodyNotJson = "body_not_json", 400, Invalid, Caller;
-    /// Not UTF-8.
-    BodyNotUtf8 = "body_not_utf8", 400, Invalid, Caller;
-    /// Nested deeper than the limit.
-    BodyTooDeep = "body_too_deep", 400, Invalid, Caller;
-    /// A key came twice in an object that we act on.
-    BodyDuplicateKey = "body_duplicate_key", 400, Invalid, Caller;
-    /// A key that another parser could take for one that we act on.
-    BodyLookalikeKey = "body_lookalike_key", 400, Invalid, Caller;
-    /// Too many keys, or a number too long or too large.
-    BodyLimits = "body_limits", 400, Invalid, Caller;
-    /// The body names no model.
-    ModelMissing = "model_missing", 400, Invalid, Caller;
-    /// The model is not a string in the alphabet of model names.
-    ModelInvalid = "model_invalid", 400, Invalid, Caller;
-    /// A field that we act on has the wrong type or is out of range.
-    FieldInvalid = "field_invalid", 400, Invalid, Caller;
-    /// No rule allows it.
-    NotPermitted = "not_permitted", 403, Permission, Caller;
-    /// A rule denies it.
-    Denied = "denied", 403, Permission, Caller;
-    /// A rule would allow it if the token held the scopes (RFC 6750 section 3.1).
-    ScopeMissing = "scope_missing", 403, Permission, Caller;
-    /// No decision within `host.holdTimeout`: a slow body, or a gateway that holds otherwise than `host.headHold` says.
-    HoldExpired = "hold_expired", 408, Invalid, Gateway;
-    /// An event that does not belong where it came: we cannot decide, so we refuse.
-    Undecided = "undecided", 500, Internal, Gateway;
-}
 
 /// A refusal: the code, what to tell the caller, and what an answer needs beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,8 +20,20 @@ pub struct Refusal {
     code: Code,
     message: Cow<'static, str>,
     param: Option<&'static str>,
-    scopes: Vec<String>,
     allow: Option<&'static str>,
+    wanted: Option<Box<Wanted>>,
+    retry_after: Option<u32>,
+}
+
+/// What would help, for the challenge; few refusals have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Wanted {
+    /// These scopes.
+    Scopes(Vec<String>),
+    /// A sign-in of one of these classes, at most so many seconds ago.
+    SignIn(Vec<String>, Option<u64>),
+    /// A proof of possession by one of these algorithms, with this nonce.
+    Proof(String, Option<String>),
 }
 
 impl Refusal {
@@ -177,8 +43,9 @@ impl Refusal {
             code,
             message: message.into(),
             param: None,
-            scopes: Vec::new(),
             allow: None,
+            wanted: None,
+            retry_after: None,
         }
     }
 
@@ -192,7 +59,28 @@ impl Refusal {
     /// Names the scopes that would be needed.
     #[must_use]
     pub fn scopes(mut self, scopes: Vec<String>) -> Self {
-        self.scopes = scopes;
+        self.wanted = Some(Box::new(Wanted::Scopes(scopes)));
+        self
+    }
+
+    /// Names the sign-in that would be needed: one of these classes (`acr`), at most so many seconds ago.
+    #[must_use]
+    pub fn step_up(mut self, classes: &[String], max_age: Option<u64>) -> Self {
+        self.wanted = Some(Box::new(Wanted::SignIn(classes.to_vec(), max_age)));
+        self
+    }
+
+    /// Names the proof of possession that would be needed: one of these algorithms, and the nonce to carry.
+    #[must_use]
+    pub fn proof(mut self, algorithms: String, nonce: Option<String>) -> Self {
+        self.wanted = Some(Box::new(Wanted::Proof(algorithms, nonce)));
+        self
+    }
+
+    /// Says after how many seconds another try makes sense (RFC 9110 section 10.2.3).
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after = Some(seconds);
         self
     }
 
@@ -232,8 +120,14 @@ impl Refusal {
         if let Some(challenge) = self.challenge(realm) {
             headers.push(("www-authenticate", challenge));
         }
+        if let Some(Wanted::Proof(_, Some(nonce))) = self.wanted.as_deref() {
+            headers.push(("dpop-nonce", nonce.clone()));
+        }
         if let Some(methods) = self.allow {
             headers.push(("allow", methods.to_owned()));
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.push(("retry-after", seconds.to_string()));
         }
         Answer {
             status: self.code.status(),
@@ -244,26 +138,49 @@ impl Refusal {
         }
     }
 
-    /// The challenge of RFC 6750 section 3: no error code when no credential came, `invalid_token` when a token is
-    /// wrong, `insufficient_scope` with the scopes when they are missing.
+    /// The challenge. Of RFC 6750 section 3: no error code when no credential came, `invalid_token` when a credential is
+    /// wrong, `insufficient_scope` with the scopes when they are missing. Of RFC 9449 sections 7.1 and 9 for proofs of
+    /// possession, of RFC 9470 section 3 for a sign-in that is not enough.
     fn challenge(&self, realm: Option<&str>) -> Option<String> {
-        let realm = realm.unwrap_or("postern");
-        match (self.code, self.code.kind()) {
-            (Code::CredentialMissing, _) => Some(format!("Bearer realm=\"{realm}\"")),
-            (Code::CredentialRepeated, _) => Some(format!(
-                "Bearer realm=\"{realm}\", error=\"invalid_request\", error_description=\"{}\"",
-                quoted(&self.message)
-            )),
-            (_, Kind::Authentication) => Some(format!(
-                "Bearer realm=\"{realm}\", error=\"invalid_token\", error_description=\"{}\"",
-                quoted(&self.message)
-            )),
-            (Code::ScopeMissing, _) => Some(format!(
-                "Bearer realm=\"{realm}\", error=\"insufficient_scope\", scope=\"{}\"",
-                quoted(&self.scopes.join(" "))
-            )),
-            (_, Kind::Permission | Kind::NotFound | Kind::Invalid | Kind::Internal) => None,
+        let error = match (self.code, self.code.kind()) {
+            (Code::CredentialMissing, _) => None,
+            (Code::CredentialRepeated, _) => Some("invalid_request"),
+            (Code::StepUpRequired, _) => Some("insufficient_user_authentication"),
+            (Code::DpopInvalid | Code::DpopReplayed, _) => Some("invalid_dpop_proof"),
+            (Code::DpopNonce, _) => Some("use_dpop_nonce"),
+            (Code::ScopeMissing, _) => Some("insufficient_scope"),
+            (_, Kind::Authentication) => Some("invalid_token"),
+            (_, Kind::Permission | Kind::NotFound | Kind::Invalid | Kind::Internal) => return None,
+        };
+        let scheme = match (self.code, self.wanted.as_deref()) {
+            (Code::DpopInvalid | Code::DpopNonce | Code::DpopReplayed, _)
+            | (_, Some(Wanted::Proof(..))) => "DPoP",
+            (_, _) => "Bearer",
+        };
+        let mut challenge = format!("{scheme} realm=\"{}\"", realm.unwrap_or("postern"));
+        let mut put = |name: &str, value: &str| {
+            challenge.push_str(&format!(", {name}=\"{}\"", quoted(value)));
+        };
+        if let Some(error) = error {
+            put("error", error);
+            if self.code != Code::ScopeMissing {
+                put("error_description", &self.message);
+            }
         }
+        match self.wanted.as_deref() {
+            None => {}
+            Some(Wanted::Scopes(scopes)) => put("scope", &scopes.join(" ")),
+            Some(Wanted::SignIn(classes, max_age)) => {
+                if !classes.is_empty() {
+                    put("acr_values", &classes.join(" "));
+                }
+                if let Some(seconds) = max_age {
+                    put("max_age", &seconds.to_string());
+                }
+            }
+            Some(Wanted::Proof(algorithms, _)) => put("algs", algorithms),
+        }
+        Some(challenge)
     }
 }
 
@@ -375,7 +292,7 @@ mod tests {
             );
             assert_eq!(code.details(), format!("postern.{}", code.name()));
             assert!(
-                (400..=500).contains(&code.status()),
+                (400..=503).contains(&code.status()),
                 "{} has no refusing status",
                 code.name()
             );
@@ -401,6 +318,33 @@ mod tests {
                 Refusal::new(Code::ScopeMissing, "no").scopes(vec!["model:a:chat".into()]),
                 Some("Bearer realm=\"r\", error=\"insufficient_scope\", scope=\"model:a:chat\""),
                 "the missing scope is named",
+            ),
+            (
+                Refusal::new(Code::StepUpRequired, "sign in again")
+                    .step_up(&["urn:mfa".into(), "urn:x".into()], Some(900)),
+                Some(
+                    "Bearer realm=\"r\", error=\"insufficient_user_authentication\", error_description=\"sign in again\", acr_values=\"urn:mfa urn:x\", max_age=\"900\"",
+                ),
+                "RFC 9470 section 3",
+            ),
+            (
+                Refusal::new(Code::DpopNonce, "use it").proof("ES256".into(), Some("n".into())),
+                Some(
+                    "DPoP realm=\"r\", error=\"use_dpop_nonce\", error_description=\"use it\", algs=\"ES256\"",
+                ),
+                "RFC 9449 section 9",
+            ),
+            (
+                Refusal::new(Code::TokenBinding, "as DPoP").proof("ES256".into(), None),
+                Some(
+                    "DPoP realm=\"r\", error=\"invalid_token\", error_description=\"as DPoP\", algs=\"ES256\"",
+                ),
+                "RFC 9449 section 7.1: a bound token that came without its proof",
+            ),
+            (
+                Refusal::new(Code::PeerMissing, "no"),
+                None,
+                "HTTP has no challenge for a certificate",
             ),
             (
                 Refusal::new(Code::NotPermitted, "no"),

@@ -15,12 +15,12 @@ mod signing;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use postern_core::json::{Json, JsonFault};
 use postern_core::token::{
-    Alg, ClaimPaths, Crypto, Issuer, IssuerSpec, Issuers, KeySet, Secret, TokenFault, Verified,
-    verify,
+    Alg, ClaimPaths, Crypto, Issuer, IssuerSpec, Issuers, KeySet, Keys, Memory, Secret, TokenFault,
+    Verified, verify,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestRunner};
@@ -29,13 +29,12 @@ const NOW: u64 = 1_800_000_000;
 const CLAIMS: &str = r#"{"iss":"https://idp.example.com","aud":"inference","sub":"alice","exp":1800000600,"iat":1799999990}"#;
 
 static ISSUERS: LazyLock<Issuers> = LazyLock::new(|| {
-    let jwks = Json::parse(signing::jwks(&["rsa-1", "ec-1", "ed-1"]).as_bytes(), 8);
+    let jwks = Json::parse(
+        signing::jwks(&["rsa-1", "ec-1", "ec384-1", "ec521-1", "ed-1"]).as_bytes(),
+        8,
+    );
+    let keys = KeySet::parse(&jwks.unwrap()).unwrap();
     let corp = IssuerSpec {
-        name: "corp".into(),
-        issuer: "https://idp.example.com".into(),
-        audiences: vec!["inference".into()],
-        algorithms: Alg::ALL.to_vec(),
-        keys: KeySet::parse(&jwks.unwrap()).unwrap(),
         leeway: 30,
         max_lifetime: 3600,
         claims: ClaimPaths {
@@ -45,27 +44,63 @@ static ISSUERS: LazyLock<Issuers> = LazyLock::new(|| {
             roles: vec!["realm_access.roles".into()],
             groups: vec!["groups".into()],
         },
+        ..IssuerSpec::new(
+            "corp",
+            "https://idp.example.com",
+            vec!["inference".into()],
+            Keys::Inline(keys),
+        )
     };
     Issuers::new(vec![Issuer::new(corp).unwrap()]).unwrap()
 });
 
 /// One good token of each algorithm.
 static GOOD: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
-    [("rsa-1", "RS256"), ("ec-1", "ES256"), ("ed-1", "EdDSA")]
-        .map(|(kid, alg)| {
-            let header = format!(r#"{{"alg":"{alg}","kid":"{kid}"}}"#);
-            signing::token(kid, &header, CLAIMS).into_bytes()
-        })
-        .to_vec()
+    [
+        ("rsa-1", "RS256"),
+        ("rsa-1", "PS384"),
+        ("ec-1", "ES256"),
+        ("ec384-1", "ES384"),
+        ("ec521-1", "ES512"),
+        ("ed-1", "EdDSA"),
+    ]
+    .map(|(kid, alg)| {
+        let header = format!(r#"{{"alg":"{alg}","kid":"{kid}"}}"#);
+        signing::token_as(alg, kid, &header, CLAIMS).into_bytes()
+    })
+    .to_vec()
 });
 
-fn check(token: &[u8]) -> Result<Verified, TokenFault> {
+/// A key, a member that it gets, and whether it is one for RS256 or ES256.
+type Published = (&'static str, (&'static str, &'static str), bool);
+
+const PUBLISHED: [Published; 10] = [
+    ("rsa-1", ("use", "sig"), true),
+    ("rsa-2", ("alg", "RS256"), true),
+    ("ec-1", ("alg", "ES256"), true),
+    ("rsa-1", ("use", "enc"), false),
+    ("rsa-2", ("alg", "RSA-OAEP"), false),
+    ("rsa-2", ("alg", "PS256"), false),
+    ("ec-1", ("d", "AA"), false),
+    ("ec384-1", ("use", "sig"), false),
+    ("ec521-1", ("crv", "P-256"), false),
+    ("oct-1", ("use", "sig"), false),
+];
+
+fn check(token: &[u8]) -> Result<Arc<Verified>, TokenFault> {
     check_at(token, NOW)
 }
 
-fn check_at(token: &[u8], now: u64) -> Result<Verified, TokenFault> {
+fn check_at(token: &[u8], now: u64) -> Result<Arc<Verified>, TokenFault> {
     let crypto = Crypto::rust_crypto().unwrap();
-    verify(&Secret::new(token), &ISSUERS, now, crypto)
+    let memory = &mut Memory::default();
+    verify(
+        Secret::new(token),
+        &ISSUERS,
+        memory,
+        now.saturating_mul(1000),
+        crypto,
+    )
 }
 
 /// What a fault may say: sentences of ours, and nothing that came in.
@@ -207,7 +242,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn one_changed_byte_is_never_accepted(which in 0..3usize, at in any::<prop::sample::Index>(), to in any::<u8>()) {
+    fn one_changed_byte_is_never_accepted(which in 0..GOOD.len(), at in any::<prop::sample::Index>(), to in any::<u8>()) {
         let mut token = GOOD[which].clone();
         let at = at.index(token.len());
         prop_assume!(token[at] != to);
@@ -216,21 +251,53 @@ proptest! {
     }
 
     #[test]
-    fn one_byte_more_is_never_accepted(which in 0..3usize, at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+    fn one_byte_more_is_never_accepted(which in 0..GOOD.len(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
         let mut token = GOOD[which].clone();
         token.insert(at.index(token.len() + 1), byte);
         prop_assert!(check(&token).is_err());
     }
 
     #[test]
-    fn one_byte_less_is_never_accepted(which in 0..3usize, at in any::<prop::sample::Index>()) {
+    fn one_byte_less_is_never_accepted(which in 0..GOOD.len(), at in any::<prop::sample::Index>()) {
         let mut token = GOOD[which].clone();
         token.remove(at.index(token.len()));
         prop_assert!(check(&token).is_err());
     }
 
+    /// Whatever stands beside them and in whatever order: of a published set exactly the keys that are wanted are used.
     #[test]
-    fn parts_of_different_tokens_never_fit(parts in prop::array::uniform3(0..3usize)) {
+    fn of_a_published_set_the_wanted_keys_are_used_and_no_other(
+        kinds in prop::collection::vec(0..PUBLISHED.len(), 1..12)
+    ) {
+        let keys: Vec<serde_json::Value> = kinds
+            .iter()
+            .enumerate()
+            .map(|(index, kind)| {
+                let (kid, member, _) = PUBLISHED[*kind];
+                let mut key = signing::public_jwk(kid);
+                key["kid"] = format!("key-{index}").into();
+                key[member.0] = member.1.into();
+                key
+            })
+            .collect();
+        let set = serde_json::json!({ "keys": keys }).to_string();
+        let set = Json::parse(set.as_bytes(), 8).unwrap();
+        let used = kinds.iter().filter(|kind| PUBLISHED[**kind].2).count();
+        match KeySet::published(&set, &[Alg::Rs256, Alg::Es256, Alg::Hs256]) {
+            Ok((set, passed_over)) => {
+                prop_assert_eq!(set.len(), used);
+                prop_assert_eq!(passed_over.len(), kinds.len() - used);
+                prop_assert!(set.algorithms().iter().all(|alg| matches!(alg, Alg::Rs256 | Alg::Es256)));
+            }
+            Err(faults) => {
+                prop_assert_eq!(used, 0);
+                prop_assert_eq!(faults.len(), kinds.len() + 1);
+            }
+        }
+    }
+
+    #[test]
+    fn parts_of_different_tokens_never_fit(parts in prop::array::uniform3(0..GOOD.len())) {
         let part = |i: usize| {
             let text = std::str::from_utf8(&GOOD[parts[i]]).unwrap();
             text.split('.').nth(i).unwrap().to_string()

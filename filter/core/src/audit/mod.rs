@@ -10,7 +10,8 @@ mod id;
 mod text;
 
 pub use id::{AuditId, Ids};
-pub use text::{digest_text, hex, timestamp};
+pub(crate) use text::timestamp;
+pub use text::{digest_text, hex, read_digest};
 
 use crate::refusal::{Code, Fault};
 use serde::Serialize;
@@ -18,6 +19,9 @@ use std::sync::Arc;
 
 /// The version of the record's form.
 pub const RECORD_VERSION: u8 = 1;
+
+/// Room for the JSON of nearly every record.
+const USUAL_BYTES: usize = 1024;
 
 /// A record. Field order is the order in its JSON.
 #[derive(Debug, Clone, Serialize)]
@@ -70,9 +74,13 @@ pub struct Record {
 impl Record {
     /// The record's one encoding: JSON on one line, control characters escaped.
     pub fn to_json(&self) -> String {
-        // WHY: strings, numbers and options always serialize; were it not so, a record that says so is still a record.
-        serde_json::to_string(self)
-            .unwrap_or_else(|_| format!("{{\"v\":{RECORD_VERSION},\"id\":\"{}\"}}", self.id))
+        let mut json = Vec::with_capacity(USUAL_BYTES);
+        let whole = serde_json::to_writer(&mut json, self).is_ok();
+        // WHY: strings, numbers and options always serialize, as UTF-8; were it not so, a record that says so is still a record.
+        match String::from_utf8(json) {
+            Ok(json) if whole => json,
+            Ok(_) | Err(_) => format!("{{\"v\":{RECORD_VERSION},\"id\":\"{}\"}}", self.id),
+        }
     }
 }
 
@@ -88,24 +96,44 @@ pub enum Outcome {
     None,
 }
 
+/// By what a caller was proved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CredentialPart {
+    /// A token.
+    Token,
+    /// An API key.
+    ApiKey,
+    /// The peer of the connection alone.
+    Peer,
+}
+
 /// Who called.
 #[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct CallerPart {
     /// The name in the policy by which the deciding rule applied.
     pub name: Option<Arc<str>>,
-    /// The issuer's name.
-    pub issuer: String,
-    /// The subject.
-    pub subject: String,
+    /// By what it was proved.
+    pub credential: CredentialPart,
+    /// The issuer's name, for a token.
+    pub issuer: Option<String>,
+    /// The id of the API key.
+    pub api_key: Option<Arc<str>>,
+    /// The subject of the token or API key.
+    pub subject: Option<String>,
     /// The tenant.
     pub tenant: Option<String>,
 }
 
 /// The proved peer.
 #[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PeerPart {
-    /// Its URI SAN.
+    /// Its SPIFFE ID.
     pub uri: String,
+    /// The trusted proxy that forwarded it, where it is not the peer of the connection itself.
+    pub forwarded_by: Option<String>,
 }
 
 /// The request's payload.

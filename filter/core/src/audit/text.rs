@@ -1,4 +1,4 @@
-//! How times and digests are written in records and headers.
+//! How times and digests are written in records and headers, and how digests are read.
 
 /// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
@@ -8,10 +8,31 @@ pub fn hex(bytes: &[u8]) -> String {
             .get(usize::from(nibble))
             .map_or('?', |digit| char::from(*digit))
     };
-    bytes
+    // WHY no `collect`: it grows the text digit by digit, and every record holds two digests.
+    let mut text = String::with_capacity(bytes.len().saturating_mul(2));
+    for byte in bytes {
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 0x0f));
+    }
+    text
+}
+
+/// A SHA-256 digest from 64 digits of lower-case hexadecimal; none of any other text.
+pub fn read_digest(text: &str) -> Option<[u8; 32]> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => byte.checked_sub(b'0'),
+        b'a'..=b'f' => byte.checked_sub(b'a')?.checked_add(10),
+        _ => None,
+    };
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if !rest.is_empty() {
+        return None;
+    }
+    let bytes: Vec<u8> = pairs
         .iter()
-        .flat_map(|byte| [digit(byte >> 4), digit(byte & 0x0f)])
-        .collect()
+        .map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?))
+        .collect::<Option<_>>()?;
+    bytes.try_into().ok()
 }
 
 /// A SHA-256 digest with its name.
@@ -20,7 +41,7 @@ pub fn digest_text(digest: &[u8; 32]) -> String {
 }
 
 /// Milliseconds since 1970 as RFC 3339 in UTC.
-pub fn timestamp(millis: u64) -> String {
+pub(crate) fn timestamp(millis: u64) -> String {
     // The last second of year 9999; later clocks are broken clocks.
     const LAST: u64 = 253_402_300_799_999;
     let at = std::time::UNIX_EPOCH.checked_add(std::time::Duration::from_millis(millis.min(LAST)));
@@ -43,5 +64,21 @@ mod tests {
             "9999-12-31T23:59:59.999Z",
             "a broken clock is not a panic"
         );
+    }
+
+    #[test]
+    fn a_digest_has_one_spelling() {
+        let digest = [0x3c; 32];
+        let written = hex(&digest);
+        for (why, text, expected) in [
+            ("as we write it", written.clone(), Some(digest)),
+            ("upper case", written.to_ascii_uppercase(), None),
+            ("a digit less", written.replacen('3', "", 1), None),
+            ("a byte more", format!("{written}00"), None),
+            ("no digit", written.replacen('c', "g", 1), None),
+            ("empty", String::new(), None),
+        ] {
+            assert_eq!(read_digest(&text), expected, "{why}");
+        }
     }
 }

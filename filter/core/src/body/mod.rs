@@ -312,12 +312,6 @@ impl BodyScan {
             }),
         }
     }
-
-    /// Ends the scan before the end of the body, for the record of a request that was refused or cut off for another reason.
-    #[must_use]
-    pub fn abandon(self) -> Digested {
-        digested(self.bytes, self.sha256)
-    }
 }
 
 /// Scans what of `chunk` is within the limit first, so that an earlier fault is found whatever the chunks.

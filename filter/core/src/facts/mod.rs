@@ -7,17 +7,20 @@
 //!
 //! Against THREATS 4, 5, 8, 12, 20, 22, 25: parser differentials, repeated and smuggled headers.
 
+mod address;
 mod credential;
+mod shown;
 
-pub use credential::{Credential, is_credential};
+pub use address::is_canonical_path;
+pub use credential::{Credential, Found, Place, Presented};
+pub(crate) use credential::{is_credential, without_cookie, without_parameter};
+pub(crate) use shown::{header_value, shown_method, shown_request_id, shown_traceparent};
 
 use crate::refusal::{Code, Refusal};
+use address::canonical_host;
 
 /// A header as the host gave it: name in lower case and value, both bytes.
 pub type Pair<'a> = (&'a [u8], &'a [u8]);
-
-/// The longest path that we read, in bytes.
-const MAX_PATH_BYTES: usize = 2048;
 
 /// Headers that must not come twice, because two readers would choose differently.
 const SINGLE: &[&[u8]] = &[
@@ -47,9 +50,14 @@ const METHOD_OVERRIDES: &[&[u8]] = &[
 #[derive(Debug)]
 pub struct RequestFacts<'a> {
     method: &'a str,
+    scheme: &'a str,
+    authority: &'a str,
     host: String,
+    target: &'a str,
     path: &'a str,
-    credential: Credential<'a>,
+    credential: Credential,
+    proofs: Vec<&'a [u8]>,
+    forwarded: Vec<&'a [u8]>,
     content: Content<'a>,
     length: Option<u64>,
 }
@@ -62,11 +70,11 @@ pub struct Content<'a> {
 }
 
 impl<'a> RequestFacts<'a> {
-    /// Reads a head.
+    /// Reads a head. `places` are where the policy takes credentials besides the known places.
     ///
     /// # Errors
     /// A refusal that names the first thing wrong.
-    pub fn read(pairs: &[Pair<'a>]) -> Result<Self, Refusal> {
+    pub fn read(pairs: &[Pair<'a>], places: &[Place]) -> Result<Self, Refusal> {
         refuse_repeats(pairs)?;
         refuse_detours(pairs)?;
         let method = required(pairs, b":method")?;
@@ -93,9 +101,15 @@ impl<'a> RequestFacts<'a> {
         }
         Ok(Self {
             method,
+            scheme: text(pairs, b":scheme")?.unwrap_or("https"),
+            authority,
             host: canonical_host(authority)?,
+            target,
             path,
-            credential: Credential::read(pairs, query)?,
+            credential: Credential::read(pairs, query, places)?,
+            proofs: values(pairs, b"dpop"),
+            // Only in the spelling that gateways set and strip: any other is the client's own.
+            forwarded: values(pairs, b"x-forwarded-client-cert"),
             content: Content {
                 kind: text(pairs, b"content-type")?,
                 encoding: text(pairs, b"content-encoding")?,
@@ -119,9 +133,34 @@ impl<'a> RequestFacts<'a> {
         self.path
     }
 
+    /// The scheme under which the gateway serves the request.
+    pub fn scheme(&self) -> &'a str {
+        self.scheme
+    }
+
+    /// Host and port, as sent.
+    pub fn authority(&self) -> &'a str {
+        self.authority
+    }
+
+    /// Path and query, as sent.
+    pub fn target(&self) -> &'a str {
+        self.target
+    }
+
     /// The credential.
-    pub fn credential(&self) -> &Credential<'a> {
+    pub fn credential(&self) -> &Credential {
         &self.credential
+    }
+
+    /// Proofs of possession: every `DPoP` header (RFC 9449 section 4.1).
+    pub fn proofs(&self) -> &[&'a [u8]] {
+        &self.proofs
+    }
+
+    /// What proxies say of the client's certificate: every `x-forwarded-client-cert` header.
+    pub fn forwarded(&self) -> &[&'a [u8]] {
+        &self.forwarded
     }
 
     /// The declared length of the body in bytes (RFC 9110 section 8.6), if declared.
@@ -172,38 +211,14 @@ impl<'a> RequestFacts<'a> {
     }
 }
 
-/// Whether a client's header must not reach the upstream: those that only we set (`x-postern-…`, also spelled with `_`, as
-/// some servers fold them), and the gateway's own note of another path.
-pub fn is_stripped(name: &[u8]) -> bool {
+/// Whether a client's header must not reach the upstream: those that only we set (`x-postern-…` and `told`, those that the
+/// policy has us set; also spelled with `_`, as some servers fold them), and the gateway's own note of another path.
+pub(crate) fn is_stripped(name: &[u8], told: &[String]) -> bool {
     const PREFIX: &[u8] = b"x-postern-";
     name.get(..PREFIX.len())
         .is_some_and(|start| folded_eq(start, PREFIX))
         || folded_eq(name, b"x-envoy-original-path")
-}
-
-/// A method for a record: at most 16 letters, or none.
-pub fn shown_method(value: &[u8]) -> Option<String> {
-    shown(value, 16, |byte| byte.is_ascii_alphabetic())
-}
-
-/// A request id for a record: at most 64 letters, digits and `-`, as gateways make them, or none.
-pub fn shown_request_id(value: &[u8]) -> Option<String> {
-    shown(value, 64, |byte| {
-        byte.is_ascii_alphanumeric() || byte == b'-'
-    })
-}
-
-/// A trace context for a record: 55 hexadecimal digits and dashes (W3C Trace Context section 3.2), or none.
-pub fn shown_traceparent(value: &[u8]) -> Option<String> {
-    let shown = shown(value, 55, |byte| byte.is_ascii_hexdigit() || byte == b'-')?;
-    let lengths: Vec<usize> = shown.split('-').map(str::len).collect();
-    (lengths == [2, 32, 16, 2]).then_some(shown)
-}
-
-/// What the client wrote freely stands in no record: only a text of a known form does.
-fn shown(value: &[u8], most: usize, plain: impl Fn(u8) -> bool) -> Option<String> {
-    let text = std::str::from_utf8(value).ok()?;
-    (!text.is_empty() && text.len() <= most && text.bytes().all(plain)).then(|| text.to_owned())
+        || told.iter().any(|ours| folded_eq(name, ours.as_bytes()))
 }
 
 fn refuse_repeats(pairs: &[Pair<'_>]) -> Result<(), Refusal> {
@@ -221,6 +236,12 @@ fn refuse_repeats(pairs: &[Pair<'_>]) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+/// Whether a header asks an upstream for another path or method than the one we see.
+pub(crate) fn is_detour(name: &[u8]) -> bool {
+    let mut detours = PATH_OVERRIDES.iter().chain(METHOD_OVERRIDES);
+    detours.any(|detour| folded_eq(name, detour))
 }
 
 fn refuse_detours(pairs: &[Pair<'_>]) -> Result<(), Refusal> {
@@ -297,6 +318,15 @@ fn text<'a>(pairs: &[Pair<'a>], name: &[u8]) -> Result<Option<&'a str>, Refusal>
     Ok(Some(value))
 }
 
+/// Every value under a name.
+fn values<'a>(pairs: &[Pair<'a>], name: &[u8]) -> Vec<&'a [u8]> {
+    pairs
+        .iter()
+        .filter(|(n, _)| n.eq_ignore_ascii_case(name))
+        .map(|(_, value)| *value)
+        .collect()
+}
+
 fn required<'a>(pairs: &[Pair<'a>], name: &[u8]) -> Result<&'a str, Refusal> {
     match text(pairs, name)? {
         Some(value) if !value.is_empty() => Ok(value),
@@ -305,70 +335,6 @@ fn required<'a>(pairs: &[Pair<'a>], name: &[u8]) -> Result<&'a str, Refusal> {
             "the request has no method, path or host",
         )),
     }
-}
-
-/// Whether a path has the one spelling on which all parsers agree: at most 2048 bytes of unreserved and sub-delimiter
-/// characters (RFC 3986 section 3.3), no empty or dot segments, nothing percent-encoded, no `;` parameters, no backslash.
-pub fn is_canonical_path(path: &str) -> bool {
-    let Some(rest) = path.strip_prefix('/') else {
-        return false;
-    };
-    let plain = |byte: u8| {
-        byte.is_ascii_alphanumeric()
-            || matches!(
-                byte,
-                b'-' | b'.'
-                    | b'_'
-                    | b'~'
-                    | b':'
-                    | b'@'
-                    | b'+'
-                    | b'='
-                    | b','
-                    | b'!'
-                    | b'$'
-                    | b'*'
-                    | b'('
-                    | b')'
-            )
-    };
-    // An empty last segment is a trailing slash, which is one spelling; any other empty segment is `//`.
-    let segments = rest.strip_suffix('/').unwrap_or(rest);
-    path.len() <= MAX_PATH_BYTES
-        && (rest.is_empty()
-            || segments
-                .split('/')
-                .all(|segment| !matches!(segment, "" | "." | "..") && segment.bytes().all(plain)))
-}
-
-/// The host in lower case without port (RFC 3986 section 3.2), refusing user information and odd characters.
-fn canonical_host(authority: &str) -> Result<String, Refusal> {
-    let invalid = || Refusal::new(Code::HeadInvalid, "the host is not a plain name or address");
-    let host = if authority.starts_with('[') {
-        // An IPv6 address keeps its brackets.
-        let (address, port) = authority.split_once(']').ok_or_else(invalid)?;
-        if !(port.is_empty() || port.strip_prefix(':').is_some_and(is_port)) {
-            return Err(invalid());
-        }
-        format!("{address}]")
-    } else {
-        match authority.split_once(':') {
-            Some((host, port)) if is_port(port) => host.to_owned(),
-            Some(_) => return Err(invalid()),
-            None => authority.to_owned(),
-        }
-    };
-    let plain = |byte: u8| {
-        byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'[' | b']' | b':')
-    };
-    if host.is_empty() || host.len() > 255 || !host.bytes().all(plain) {
-        return Err(invalid());
-    }
-    Ok(host.to_ascii_lowercase())
-}
-
-fn is_port(text: &str) -> bool {
-    !text.is_empty() && text.len() <= 5 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn content_length(pairs: &[Pair<'_>]) -> Result<Option<u64>, Refusal> {

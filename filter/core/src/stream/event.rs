@@ -7,8 +7,11 @@ use crate::audit::Record;
 use crate::decide::Permit;
 use crate::facts::Pair;
 use crate::identity::Identity;
+use crate::library::Shelf;
 use crate::peer::Connection;
 use crate::refusal::Answer;
+use crate::store::{Ask, Told};
+use std::borrow::Cow;
 
 /// What the host reports.
 #[derive(Debug)]
@@ -18,7 +21,7 @@ pub enum Event<'a> {
         /// Its headers, pseudo-headers included, in the order received.
         pairs: &'a [Pair<'a>],
         /// The downstream connection.
-        connection: Connection,
+        connection: &'a Connection,
         /// Whether the request ends with its head.
         end: bool,
     },
@@ -43,8 +46,10 @@ pub enum Event<'a> {
     },
     /// A part of the request that the host announced and then did not give, or an effect that it did not take.
     Lost,
-    /// A moment, so that what waits too long can end.
+    /// A moment, so that what waits can go on or end. A pass after it concerns all that is held.
     Tick,
+    /// The map of the workers answers what was asked. A pass after it concerns all that is held.
+    Told(Told),
     /// The end of the stream, whatever ended it.
     Log(Ended),
 }
@@ -70,11 +75,15 @@ pub enum Effect {
     /// Remove all request trailers of this name.
     RemoveRequestTrailer(Vec<u8>),
     /// Set a request header, in place of all of this name.
-    SetRequestHeader(&'static str, String),
+    SetRequestHeader(Cow<'static, str>, String),
     /// Set a header of the answer.
     SetResponseHeader(&'static str, String),
     /// Publish a value as filter state `wasm.postern.<name>`.
     Publish(&'static str, String),
+    /// Ask the map of the workers, and tell the stream what it says before anything else.
+    Ask(Ask),
+    /// Fill a shelf anew as soon as that can be; the stream waits for it.
+    Refill(Shelf),
     /// Answer in place of the upstream.
     Answer(Answer),
     /// End the stream: its answer has begun, so it cannot be answered otherwise.

@@ -3,17 +3,20 @@
 //! Not decided here: what happens. Every note is of something that was decided elsewhere.
 
 use crate::audit::{
-    self, AuditId, CallerPart, Outcome, PeerPart, Record, RequestPart, ResponsePart,
+    self, AuditId, CallerPart, CredentialPart, Outcome, PeerPart, Record, RequestPart, ResponsePart,
 };
 use crate::body::{Digested, Faulted};
 use crate::decide::{Denial, Permit};
 use crate::facts::{self, Pair, RequestFacts};
 use crate::identity::Identity;
 use crate::operation::Operation;
-use crate::peer::{Connection, Peer};
+use crate::peer::Peer;
 use crate::policy::Policy;
 use crate::refusal::{Code, Refusal};
 use crate::stream::event::Ended;
+use crate::stream::headers::Carried;
+use crate::token::Binding;
+use crate::token::dpop::NoncePolicy;
 use std::sync::Arc;
 
 /// The gateway's response code details when a request was over its own buffer limit.
@@ -40,6 +43,10 @@ pub(super) struct Story {
     pub(super) refusal: Option<Code>,
     pub(super) request: RequestPart,
     pub(super) response_bytes: u64,
+    /// How the credential is taken out of the head, until that is done.
+    pub(super) carried: Carried,
+    /// Whether the answer shall carry the nonce for the caller's next proof.
+    pub(super) nonce_due: bool,
 }
 
 impl Story {
@@ -63,11 +70,13 @@ impl Story {
             refusal: None,
             request: RequestPart::default(),
             response_bytes: 0,
+            carried: Carried::default(),
+            nonce_due: false,
         }
     }
 
     /// Notes for the record what the head says, good or bad.
-    pub(super) fn note(&mut self, pairs: &[Pair<'_>], connection: Connection) {
+    pub(super) fn note(&mut self, pairs: &[Pair<'_>]) {
         let value = |name: &[u8]| {
             pairs
                 .iter()
@@ -78,8 +87,13 @@ impl Story {
         self.request_id = value(b"x-request-id").and_then(facts::shown_request_id);
         self.traceparent = value(b"traceparent").and_then(facts::shown_traceparent);
         self.headless = false;
-        self.peer = Peer::of(connection).map(|peer| PeerPart {
-            uri: peer.uri().to_owned(),
+    }
+
+    /// Notes the peer, as far as it is proved.
+    pub(super) fn note_peer(&mut self, peer: Option<&Peer>) {
+        self.peer = peer.map(|peer| PeerPart {
+            uri: peer.id().as_str().to_owned(),
+            forwarded_by: peer.forwarded_by().map(|proxy| proxy.as_str().to_owned()),
         });
     }
 
@@ -89,13 +103,29 @@ impl Story {
         self.path = Some(facts.path().to_owned());
     }
 
-    /// Notes who was proved to call.
-    pub(super) fn proved(&mut self, identity: &Identity) {
+    /// Notes who was proved to call, and how the credential is taken out of the head.
+    pub(super) fn proved_caller(&mut self, identity: &Identity, carried: Carried, policy: &Policy) {
         self.caller = Some(CallerPart {
             name: None,
-            issuer: identity.issuer().to_owned(),
-            subject: identity.subject().to_owned(),
+            credential: match (identity.issuer(), identity.api_key()) {
+                (Some(_), _) => CredentialPart::Token,
+                (None, Some(_)) => CredentialPart::ApiKey,
+                (None, None) => CredentialPart::Peer,
+            },
+            issuer: identity.issuer().map(str::to_owned),
+            api_key: identity.api_key().map(Arc::clone),
+            subject: identity.subject().map(str::to_owned),
             tenant: identity.tenant().map(str::to_owned),
+        });
+        let issuer = identity
+            .issuer()
+            .and_then(|name| policy.issuers.named(name));
+        self.carried = carried.of_caller(identity, issuer);
+        self.nonce_due = issuer.is_some_and(|issuer| {
+            issuer.dpop().nonce() == NoncePolicy::Required
+                && identity
+                    .token()
+                    .is_some_and(|token| matches!(token.binding(), Binding::Key(_)))
         });
     }
 

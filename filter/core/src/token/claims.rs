@@ -8,9 +8,13 @@
 //! once a header is trimmed (THREATS 15, 17, 20).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::fault::{Claim, TokenFault};
-use super::issuer::Issuer;
+use super::issuer::{CheckedTold, CheckedValue, Issuer};
+use super::possession::Binding;
+use super::verified::{Authentication, Verified};
+use crate::facts::header_value;
 use crate::json::Json;
 
 /// The longest subject or tenant, in bytes.
@@ -34,14 +38,12 @@ const MAX_PATH_BYTES: usize = 256;
 /// The claims of a token, as an object without duplicates. Nothing says yet that they are true.
 pub(super) struct Claims(Json);
 
-/// What the claims say about the caller.
-pub(super) struct Said {
-    pub(super) subject: String,
-    pub(super) tenant: Option<String>,
-    pub(super) scopes: Vec<String>,
-    pub(super) roles: Vec<String>,
-    pub(super) groups: Vec<String>,
+/// The dates of a token, in seconds since 1970 (RFC 7519 section 4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Dates {
     pub(super) expires_at: u64,
+    pub(super) not_before: Option<u64>,
+    pub(super) issued_at: Option<u64>,
 }
 
 /// The way to a claim: names, from the outside in.
@@ -69,52 +71,92 @@ impl Claims {
             .ok_or(TokenFault::ClaimInvalid(Claim::Issuer))
     }
 
+    /// A claim by its name.
+    pub(super) fn member(&self, name: &str) -> Option<&Json> {
+        self.0.member(name)
+    }
+
     /// Reads the claims of a token whose signature is good. `now` in seconds since 1970.
-    pub(super) fn read(&self, issuer: &Issuer, now: u64) -> Result<Said, TokenFault> {
-        let expires_at = self.check_dates(issuer, now)?;
+    pub(super) fn read(
+        &self,
+        issuer: &Issuer,
+        now: u64,
+        key_id: Option<String>,
+    ) -> Result<Verified, TokenFault> {
+        let dates = self.dates()?;
+        dates.check(issuer, now)?;
         self.check_audience(issuer)?;
         let paths = &issuer.claims;
         let tenant = match &paths.tenant {
             Some(path) => Some(self.identifier(path, Claim::Tenant)?),
             None => None,
         };
-        Ok(Said {
+        let mut verified = Verified {
+            issuer: Arc::clone(&issuer.name),
             subject: self.identifier(&paths.subject, Claim::Subject)?,
             tenant,
             scopes: self.grants(&paths.scopes, Claim::Scopes, read_scopes)?,
             roles: self.grants(&paths.roles, Claim::Roles, read_names)?,
             groups: self.grants(&paths.groups, Claim::Groups, read_names)?,
-            expires_at,
+            dates,
+            id: self.text("jti", Claim::Id)?,
+            key_id,
+            binding: Binding::read(self)?,
+            authentication: Authentication {
+                class: self.text("acr", Claim::Authentication)?,
+                methods: match self.0.member("amr") {
+                    None => Vec::new(),
+                    Some(value) => owned(read_names(value), Claim::Authentication)?,
+                },
+                at: self.date("auth_time", Claim::Authentication)?,
+            },
+            told: Vec::new(),
+        };
+        for told in issuer.told() {
+            if let Some(value) = self.told(told, &verified)? {
+                verified.told.push((Arc::clone(&told.header), value));
+            }
+        }
+        Ok(verified)
+    }
+
+    /// The value of a header that the policy names; none where the token says nothing.
+    fn told(&self, told: &CheckedTold, verified: &Verified) -> Result<Option<String>, TokenFault> {
+        let one = |text: &str| Some(header_value(text));
+        Ok(match &told.value {
+            CheckedValue::Issuer => one(&verified.issuer),
+            CheckedValue::Subject => one(&verified.subject),
+            CheckedValue::Tenant => verified.tenant.as_deref().and_then(one),
+            CheckedValue::Scopes => list_value(&verified.scopes),
+            CheckedValue::Roles => list_value(&verified.roles),
+            CheckedValue::Groups => list_value(&verified.groups),
+            CheckedValue::Claim(path) => match self.at(path, Claim::Forwarded)? {
+                None => None,
+                Some(Json::Number(number)) => one(&number.to_string()),
+                Some(Json::Bool(truth)) => one(&truth.to_string()),
+                Some(value) => list_value(&owned(read_names(value), Claim::Forwarded)?),
+            },
         })
     }
 
-    /// `exp` (required), `nbf`, `iat` and the time between; gives `exp`.
-    fn check_dates(&self, issuer: &Issuer, now: u64) -> Result<u64, TokenFault> {
-        let expires_at = self
-            .date("exp", Claim::Expiry)?
-            .ok_or(TokenFault::ClaimMissing(Claim::Expiry))?;
-        let not_before = self.date("nbf", Claim::NotBefore)?;
-        let issued_at = self.date("iat", Claim::IssuedAt)?;
-        let latest_now = now.saturating_add(issuer.leeway);
-        if expires_at.saturating_add(issuer.leeway) <= now {
-            return Err(TokenFault::Expired);
+    /// A claim that is one text, where it is there.
+    fn text(&self, name: &str, claim: Claim) -> Result<Option<String>, TokenFault> {
+        match self.0.member(name) {
+            None => Ok(None),
+            Some(Json::String(text)) if is_text(text, MAX_SUBJECT_BYTES) => Ok(Some(text.clone())),
+            Some(_) => Err(TokenFault::ClaimInvalid(claim)),
         }
-        if not_before.is_some_and(|not_before| not_before > latest_now) {
-            return Err(TokenFault::NotYetValid);
-        }
-        if issued_at.is_some_and(|issued_at| issued_at > latest_now) {
-            return Err(TokenFault::IssuedInFuture);
-        }
-        let lifetime = match issued_at {
-            Some(issued_at) => expires_at
-                .checked_sub(issued_at)
-                .ok_or(TokenFault::ClaimInvalid(Claim::Expiry))?,
-            None => expires_at.saturating_sub(now),
-        };
-        if lifetime > issuer.max_lifetime {
-            return Err(TokenFault::LifetimeTooLong);
-        }
-        Ok(expires_at)
+    }
+
+    /// `exp` (required), `nbf`, `iat`.
+    fn dates(&self) -> Result<Dates, TokenFault> {
+        Ok(Dates {
+            expires_at: self
+                .date("exp", Claim::Expiry)?
+                .ok_or(TokenFault::ClaimMissing(Claim::Expiry))?,
+            not_before: self.date("nbf", Claim::NotBefore)?,
+            issued_at: self.date("iat", Claim::IssuedAt)?,
+        })
     }
 
     /// A NumericDate, strictly: an integer from 0 to 2^53-1, written as one.
@@ -209,6 +251,49 @@ impl Claims {
         }
         Ok(grants)
     }
+}
+
+impl Dates {
+    /// Whether they hold at `now`, and whether the time between them is not too long.
+    pub(super) fn check(&self, issuer: &Issuer, now: u64) -> Result<(), TokenFault> {
+        let Dates {
+            expires_at,
+            not_before,
+            issued_at,
+        } = *self;
+        let latest_now = now.saturating_add(issuer.leeway);
+        if expires_at.saturating_add(issuer.leeway) <= now {
+            return Err(TokenFault::Expired);
+        }
+        if not_before.is_some_and(|not_before| not_before > latest_now) {
+            return Err(TokenFault::NotYetValid);
+        }
+        if issued_at.is_some_and(|issued_at| issued_at > latest_now) {
+            return Err(TokenFault::IssuedInFuture);
+        }
+        let lifetime = match issued_at {
+            Some(issued_at) => expires_at
+                .checked_sub(issued_at)
+                .ok_or(TokenFault::ClaimInvalid(Claim::Expiry))?,
+            None => expires_at.saturating_sub(now),
+        };
+        if lifetime > issuer.max_lifetime {
+            return Err(TokenFault::LifetimeTooLong);
+        }
+        Ok(())
+    }
+}
+
+/// A list as one header value, its entries parted by commas; a comma within an entry is percent-encoded as well.
+fn list_value(list: &[String]) -> Option<String> {
+    let encoded = |entry: &String| header_value(entry).replace(',', "%2C");
+    (!list.is_empty()).then(|| list.iter().map(encoded).collect::<Vec<_>>().join(","))
+}
+
+/// Texts of a claim that was there, as their own.
+fn owned(texts: Option<Vec<&str>>, claim: Claim) -> Result<Vec<String>, TokenFault> {
+    let texts = texts.ok_or(TokenFault::ClaimInvalid(claim))?;
+    Ok(texts.into_iter().map(str::to_string).collect())
 }
 
 /// Scopes: one string with single spaces between, or a list of strings. An empty string is no scope, as some issuers send it.

@@ -4,6 +4,7 @@
 //! `error_description` (RFC 6750 section 3: no quotes, no backslashes, ASCII).
 //! Not decided here: the code, status and form of the refusal.
 
+use crate::library::Shelf;
 use std::fmt;
 
 /// Why a token is not accepted. Holds no piece of the token.
@@ -23,10 +24,18 @@ pub enum TokenFault {
     IssuerUnknown,
     /// The issuer has no key of this id.
     KeyUnknown,
+    /// The same, and its keys are fetched: they may have changed since.
+    KeyNotFetched(Shelf),
+    /// The issuer's keys or its list of revoked tokens were never fetched yet.
+    KeysAwaited,
+    /// What was fetched of the issuer is too old to be relied on.
+    KeysExpired,
     /// No key id in the header, and more than one key of the issuer fits.
     KeyAmbiguous,
     /// The signature is not one of this key over these bytes.
     SignatureInvalid,
+    /// It stands where its issuer's tokens do not stand.
+    PlaceWrong,
     /// For another audience.
     AudienceWrong,
     /// A claim that must be there is not.
@@ -41,6 +50,8 @@ pub enum TokenFault {
     IssuedInFuture,
     /// Valid for longer than the issuer may say.
     LifetimeTooLong,
+    /// The issuer has taken it back.
+    Revoked,
 }
 
 /// A claim that we read.
@@ -66,6 +77,14 @@ pub enum Claim {
     Roles,
     /// A claim that the policy names for groups.
     Groups,
+    /// `jti`
+    Id,
+    /// `cnf`
+    Confirmation,
+    /// `acr`, `amr` or `auth_time`
+    Authentication,
+    /// A claim that the policy names for a header to the upstream.
+    Forwarded,
 }
 
 impl fmt::Display for TokenFault {
@@ -82,11 +101,22 @@ impl fmt::Display for TokenFault {
             }
             TokenFault::IssuerMissing => f.write_str("The token names no issuer."),
             TokenFault::IssuerUnknown => f.write_str("The issuer of the token is not trusted."),
-            TokenFault::KeyUnknown => f.write_str("The issuer has no such signing key."),
+            TokenFault::KeyUnknown | TokenFault::KeyNotFetched(_) => {
+                f.write_str("The issuer has no such signing key.")
+            }
+            TokenFault::KeysAwaited => {
+                f.write_str("The keys or revocations of the issuer are not here yet; try again.")
+            }
+            TokenFault::KeysExpired => {
+                f.write_str("The keys or revocations of the issuer could not be renewed in time; try again later.")
+            }
             TokenFault::KeyAmbiguous => {
                 f.write_str("The token names no key and the issuer has several that fit.")
             }
             TokenFault::SignatureInvalid => f.write_str("The signature of the token is not valid."),
+            TokenFault::PlaceWrong => {
+                f.write_str("The token is not in a place where its issuer sends tokens.")
+            }
             TokenFault::AudienceWrong => f.write_str("The token is for another audience."),
             TokenFault::ClaimMissing(claim) => {
                 write!(f, "The token has no {} claim.", claim.name())
@@ -100,6 +130,7 @@ impl fmt::Display for TokenFault {
             TokenFault::LifetimeTooLong => {
                 f.write_str("The token is valid for longer than allowed.")
             }
+            TokenFault::Revoked => f.write_str("The token has been revoked."),
         }
     }
 }
@@ -121,6 +152,10 @@ impl Claim {
             Claim::Scopes => "scopes",
             Claim::Roles => "roles",
             Claim::Groups => "groups",
+            Claim::Id => "jti",
+            Claim::Confirmation => "cnf",
+            Claim::Authentication => "acr, amr or auth_time",
+            Claim::Forwarded => "forwarded",
         }
     }
 }
@@ -140,8 +175,13 @@ mod tests {
         TokenFault::IssuerMissing,
         TokenFault::IssuerUnknown,
         TokenFault::KeyUnknown,
+        TokenFault::KeysAwaited,
+        TokenFault::KeysExpired,
+        TokenFault::Revoked,
+        TokenFault::ClaimInvalid(Claim::Authentication),
         TokenFault::KeyAmbiguous,
         TokenFault::SignatureInvalid,
+        TokenFault::PlaceWrong,
         TokenFault::AudienceWrong,
         TokenFault::ClaimMissing(Claim::Expiry),
         TokenFault::ClaimInvalid(Claim::Roles),

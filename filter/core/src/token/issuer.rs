@@ -5,11 +5,24 @@
 //! Not decided here: anything about a token.
 //! Against: `iss` and `aud` checked only when present, algorithm confusion, tokens that never end (THREATS 13, 14, 15, 17).
 
-use std::fmt;
+mod fault;
+mod paths;
+mod spec;
+
+pub use fault::{IssuerFault, IssuersFault};
+pub(super) use paths::{CheckedPaths, CheckedTold, CheckedValue};
+pub use spec::{ClaimPaths, Forward, IssuerSpec, Keys, Revoked, Told, ToldValue};
 
 use super::algorithm::Alg;
-use super::claims::ClaimPath;
+use super::dpop::DpopPolicy;
+use super::fault::TokenFault;
 use super::key::KeySet;
+use super::possession::Possession;
+use super::revocation::Revocation;
+use crate::facts::{Place, is_credential};
+use crate::library::{Library, Missing, Shelf};
+use paths::check_told;
+use std::sync::Arc;
 
 /// The largest leeway, in seconds.
 pub const MAX_LEEWAY_SECONDS: u64 = 300;
@@ -18,105 +31,28 @@ pub const MAX_LEEWAY_SECONDS: u64 = 300;
 const MAX_NAME_BYTES: usize = 64;
 const MAX_VALUE_BYTES: usize = 1024;
 
-/// An issuer as the policy says it. Every field is named by whoever makes one.
-#[derive(Clone, Debug)]
-pub struct IssuerSpec {
-    /// The name that rules, logs and metrics use: ASCII letters, digits, `-`, `_`, `.`.
-    pub name: String,
-    /// The exact `iss` (RFC 7519 section 4.1.1); a trailing slash counts.
-    pub issuer: String,
-    /// The audiences of which a token names at least one (RFC 7519 section 4.1.3).
-    pub audiences: Vec<String>,
-    /// The algorithms that this issuer uses. For a policy that names none: [`KeySet::algorithms`].
-    pub algorithms: Vec<Alg>,
-    /// Its signing keys.
-    pub keys: KeySet,
-    /// How far its clock may differ from ours, in seconds; at most [`MAX_LEEWAY_SECONDS`].
-    pub leeway: u64,
-    /// The longest time between `iat` and `exp`, in seconds; not zero.
-    pub max_lifetime: u64,
-    /// Where its tokens say who the caller is.
-    pub claims: ClaimPaths,
-}
-
-/// Where the tokens of an issuer say who the caller is and what they hold.
-///
-/// A path is a member name, or names joined by dots (`realm_access.roles`). A path with `/` or `:` in it is one name,
-/// dots and all (`https://example.com/roles`, `cognito:groups`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClaimPaths {
-    /// Who the caller is; required in every token.
-    pub subject: String,
-    /// For whom they act; where it is named, required in every token.
-    pub tenant: Option<String>,
-    /// Scopes: a string separated by spaces (RFC 6749 section 3.3) or a list of strings. All paths together.
-    pub scopes: Vec<String>,
-    /// Roles: a list of strings, or one string. All paths together.
-    pub roles: Vec<String>,
-    /// Groups, as roles.
-    pub groups: Vec<String>,
-}
-
 /// An issuer that is consistent in itself.
 #[derive(Clone, Debug)]
 pub struct Issuer {
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
     pub(super) issuer: String,
     pub(super) audiences: Vec<String>,
     pub(super) algorithms: Vec<Alg>,
-    pub(super) keys: KeySet,
+    keys: Keys,
     pub(super) leeway: u64,
     pub(super) max_lifetime: u64,
     pub(super) claims: CheckedPaths,
-}
-
-/// [`ClaimPaths`], each path cut into its names.
-#[derive(Clone, Debug)]
-pub(super) struct CheckedPaths {
-    pub(super) subject: ClaimPath,
-    pub(super) tenant: Option<ClaimPath>,
-    pub(super) scopes: Vec<ClaimPath>,
-    pub(super) roles: Vec<ClaimPath>,
-    pub(super) groups: Vec<ClaimPath>,
+    from: Vec<Place>,
+    possession: Possession,
+    dpop: DpopPolicy,
+    keep_token: bool,
+    told: Vec<CheckedTold>,
+    revoked: Revoked,
 }
 
 /// The issuers of one policy: names and `iss` values are unique. There may be none; then no token is good.
 #[derive(Clone, Debug, Default)]
 pub struct Issuers(Vec<Issuer>);
-
-/// Why an issuer does not load.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum IssuerFault {
-    /// The name is not 1 to 64 ASCII letters, digits, `-`, `_`, `.`.
-    NameInvalid,
-    /// `issuer` is empty, too long, or has white space or control characters.
-    IssuerInvalid,
-    /// No audience.
-    AudiencesEmpty,
-    /// This audience (from 0) is empty, too long, has white space or control characters, or stands twice.
-    AudienceInvalid(usize),
-    /// No algorithm.
-    AlgorithmsEmpty,
-    /// This algorithm stands twice.
-    AlgorithmTwice(Alg),
-    /// No key of the issuer fits this algorithm.
-    AlgorithmWithoutKey(Alg),
-    /// The leeway is above [`MAX_LEEWAY_SECONDS`].
-    LeewayTooLong,
-    /// A maximal lifetime of zero would refuse every token.
-    MaxLifetimeZero,
-    /// A claim path is empty, too long, too deep, or has an empty name in it.
-    ClaimPathInvalid(&'static str),
-}
-
-/// Why issuers do not stand together; the index is that of the later one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IssuersFault {
-    /// The name of an earlier issuer.
-    NameTwice(usize),
-    /// The `iss` of an earlier issuer.
-    IssuerTwice(usize),
-}
 
 impl Issuer {
     /// Checks an issuer.
@@ -133,6 +69,11 @@ impl Issuer {
             leeway,
             max_lifetime,
             claims,
+            from,
+            possession,
+            dpop,
+            forward,
+            revoked,
         } = spec;
         let mut faults = Vec::new();
         if !is_name(&name) {
@@ -149,9 +90,15 @@ impl Issuer {
         if max_lifetime == 0 {
             faults.push(IssuerFault::MaxLifetimeZero);
         }
-        match (CheckedPaths::new(&claims, &mut faults), faults.is_empty()) {
-            (Some(claims), true) => Ok(Issuer {
-                name,
+        check_places(&from, &mut faults);
+        let told = check_told(&forward.headers, &claims, &mut faults);
+        match (
+            CheckedPaths::new(&claims, &mut faults),
+            told,
+            faults.is_empty(),
+        ) {
+            (Some(claims), Some(told), true) => Ok(Issuer {
+                name: name.into(),
                 issuer,
                 audiences,
                 algorithms,
@@ -159,8 +106,14 @@ impl Issuer {
                 leeway,
                 max_lifetime,
                 claims,
+                from,
+                possession,
+                dpop,
+                keep_token: forward.keep_token,
+                told,
+                revoked,
             }),
-            (Some(_) | None, _) => Err(faults),
+            (_, _, _) => Err(faults),
         }
     }
 
@@ -169,13 +122,96 @@ impl Issuer {
     pub fn name(&self) -> &str {
         &self.name
     }
+
+    /// Whether its tokens name a tenant.
+    pub fn has_tenants(&self) -> bool {
+        self.claims.tenant.is_some()
+    }
+
+    /// Where in a request its tokens stand.
+    pub fn from(&self) -> &[Place] {
+        &self.from
+    }
+
+    /// To what its tokens must be bound.
+    pub fn possession(&self) -> Possession {
+        self.possession
+    }
+
+    /// How proofs of possession are checked.
+    pub fn dpop(&self) -> &DpopPolicy {
+        &self.dpop
+    }
+
+    /// Whether its tokens go on to the upstream.
+    pub fn keeps_token(&self) -> bool {
+        self.keep_token
+    }
+
+    /// The names of the headers that tell of its tokens.
+    pub fn told_headers(&self) -> impl Iterator<Item = &str> {
+        self.told.iter().map(|told| &*told.header)
+    }
+
+    pub(super) fn told(&self) -> &[CheckedTold] {
+        &self.told
+    }
+
+    /// The shelf on which its keys are, where they are fetched.
+    pub(super) fn source(&self) -> Option<Shelf> {
+        match &self.keys {
+            Keys::Inline(_) => None,
+            Keys::Fetched(shelf) => Some(*shelf),
+        }
+    }
+
+    /// Its keys, as they are now.
+    pub(super) fn keys<'a>(
+        &'a self,
+        library: &'a Library,
+        now: u64,
+    ) -> Result<&'a KeySet, TokenFault> {
+        match &self.keys {
+            Keys::Inline(keys) => Ok(keys),
+            Keys::Fetched(shelf) => library.keys(*shelf, now).map_err(|missing| match missing {
+                Missing::Never => TokenFault::KeysAwaited,
+                Missing::Expired => TokenFault::KeysExpired,
+            }),
+        }
+    }
+
+    /// A number that changes whenever its keys do.
+    pub(super) fn generation(&self, library: &Library) -> u64 {
+        match &self.keys {
+            Keys::Inline(_) => 0,
+            Keys::Fetched(shelf) => library.generation(*shelf),
+        }
+    }
+
+    /// Which of its tokens are revoked now.
+    pub(super) fn revoked<'a>(
+        &'a self,
+        library: &'a Library,
+        now: u64,
+    ) -> Result<Option<&'a Revocation>, TokenFault> {
+        match &self.revoked {
+            Revoked::Never => Ok(None),
+            Revoked::Inline(list) => Ok(Some(list)),
+            Revoked::Fetched(shelf) => match library.revocation(*shelf, now) {
+                Ok(list) => Ok(Some(list)),
+                Err(Missing::Never) => Err(TokenFault::KeysAwaited),
+                Err(Missing::Expired) => Err(TokenFault::KeysExpired),
+            },
+        }
+    }
 }
 
 impl Issuers {
     /// Checks that no two issuers can be mistaken for each other.
     ///
     /// # Errors
-    /// Every issuer whose name or `iss` an earlier one has.
+    /// Every issuer whose name or `iss` an earlier one has, every place of which a value could be read in two ways, and every
+    /// issuer that tells of its tokens where credentials stand.
     pub fn new(issuers: Vec<Issuer>) -> Result<Issuers, Vec<IssuersFault>> {
         let mut faults = Vec::new();
         for (index, issuer) in issuers.iter().enumerate() {
@@ -187,6 +223,7 @@ impl Issuers {
                 faults.push(IssuersFault::IssuerTwice(index));
             }
         }
+        check_readings(&issuers, &mut faults);
         if faults.is_empty() {
             Ok(Issuers(issuers))
         } else {
@@ -205,15 +242,52 @@ impl Issuers {
         self.0.is_empty()
     }
 
-    /// The issuer of exactly this `iss`.
-    pub(super) fn of(&self, iss: &str) -> Option<&Issuer> {
-        self.0.iter().find(|issuer| issuer.issuer == iss)
+    /// The issuer of this name.
+    pub fn named(&self, name: &str) -> Option<&Issuer> {
+        self.0.iter().find(|issuer| &*issuer.name == name)
+    }
+
+    /// The issuer of exactly this `iss`, and its place in the policy.
+    pub(super) fn of(&self, iss: &str) -> Option<(usize, &Issuer)> {
+        self.0
+            .iter()
+            .enumerate()
+            .find(|(_, issuer)| issuer.issuer == iss)
+    }
+
+    /// The issuer at a place.
+    pub(super) fn at(&self, place: usize) -> Option<&Issuer> {
+        self.0.get(place)
     }
 }
 
 fn is_name(name: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     !name.is_empty() && name.len() <= MAX_NAME_BYTES && name.bytes().all(plain)
+}
+
+/// Whether every value has one reading: a header has a scheme for all tokens or for none, and carries a credential or tells of
+/// one.
+fn check_readings(issuers: &[Issuer], faults: &mut Vec<IssuersFault>) {
+    let places: Vec<Place> = issuers.iter().flat_map(Issuer::from).cloned().collect();
+    let mut earlier: Vec<&Place> = Vec::new();
+    for (index, issuer) in issuers.iter().enumerate() {
+        for (at, place) in issuer.from().iter().enumerate() {
+            if earlier.iter().any(|other| other.is_read_otherwise(place)) {
+                faults.push(IssuersFault::PlaceAmbiguous {
+                    issuer: index,
+                    place: at,
+                });
+            }
+            earlier.push(place);
+        }
+        if issuer
+            .told_headers()
+            .any(|name| is_credential(name.as_bytes(), &places))
+        {
+            faults.push(IssuersFault::ToldOverCredential(index));
+        }
+    }
 }
 
 /// What can be an `iss` or an audience: StringOrURI (RFC 7519 section 2), without what a person cannot see.
@@ -234,118 +308,29 @@ fn check_audiences(audiences: &[String], faults: &mut Vec<IssuerFault>) {
     }
 }
 
-fn check_algorithms(algorithms: &[Alg], keys: &KeySet, faults: &mut Vec<IssuerFault>) {
+fn check_algorithms(algorithms: &[Alg], keys: &Keys, faults: &mut Vec<IssuerFault>) {
     if algorithms.is_empty() {
         faults.push(IssuerFault::AlgorithmsEmpty);
     }
-    let usable = keys.algorithms();
     for (index, alg) in algorithms.iter().enumerate() {
         if algorithms.iter().take(index).any(|other| other == alg) {
             faults.push(IssuerFault::AlgorithmTwice(*alg));
-        } else if !usable.contains(alg) {
+        } else if !keys.can_hold(*alg) {
             faults.push(IssuerFault::AlgorithmWithoutKey(*alg));
         }
     }
 }
 
-impl CheckedPaths {
-    /// `None` when a path is not one; its fault is then in `faults`.
-    fn new(paths: &ClaimPaths, faults: &mut Vec<IssuerFault>) -> Option<CheckedPaths> {
-        let ClaimPaths {
-            subject,
-            tenant,
-            scopes,
-            roles,
-            groups,
-        } = paths;
-        let mut checked = |texts: &[String], of: &'static str| -> Option<Vec<ClaimPath>> {
-            let paths: Option<Vec<ClaimPath>> =
-                texts.iter().map(|text| ClaimPath::parse(text)).collect();
-            if paths.is_none() {
-                faults.push(IssuerFault::ClaimPathInvalid(of));
-            }
-            paths
-        };
-        // All are looked at before the first `?`, so that every fault is told.
-        let subject = checked(std::slice::from_ref(subject), "claims.subject");
-        let tenant = checked(tenant.as_slice(), "claims.tenant");
-        let scopes = checked(scopes, "claims.scopes");
-        let roles = checked(roles, "claims.roles");
-        let groups = checked(groups, "claims.groups");
-        Some(CheckedPaths {
-            subject: subject?.pop()?,
-            tenant: tenant?.pop(),
-            scopes: scopes?,
-            roles: roles?,
-            groups: groups?,
-        })
+fn check_places(places: &[Place], faults: &mut Vec<IssuerFault>) {
+    if places.is_empty() {
+        faults.push(IssuerFault::PlacesEmpty);
     }
-}
-
-impl IssuerFault {
-    /// The field of the policy that is at fault, below the issuer.
-    #[must_use]
-    pub fn field(&self) -> String {
-        match self {
-            IssuerFault::NameInvalid => "name".to_string(),
-            IssuerFault::IssuerInvalid => "issuer".to_string(),
-            IssuerFault::AudiencesEmpty => "audiences".to_string(),
-            IssuerFault::AudienceInvalid(index) => format!("audiences[{index}]"),
-            IssuerFault::AlgorithmsEmpty
-            | IssuerFault::AlgorithmTwice(_)
-            | IssuerFault::AlgorithmWithoutKey(_) => "algorithms".to_string(),
-            IssuerFault::LeewayTooLong => "leeway".to_string(),
-            IssuerFault::MaxLifetimeZero => "maxLifetime".to_string(),
-            IssuerFault::ClaimPathInvalid(of) => (*of).to_string(),
+    for (index, place) in places.iter().enumerate() {
+        if places.iter().take(index).any(|other| other == place) {
+            faults.push(IssuerFault::PlaceTwice(index));
         }
     }
 }
-
-impl fmt::Display for IssuerFault {
-    /// What is wrong, to stand behind the path of the field.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            IssuerFault::NameInvalid => write!(
-                f,
-                "must be 1 to {MAX_NAME_BYTES} ASCII letters, digits, `-`, `_` or `.`"
-            ),
-            IssuerFault::IssuerInvalid => write!(
-                f,
-                "must be 1 to {MAX_VALUE_BYTES} bytes without white space or control characters"
-            ),
-            IssuerFault::AudiencesEmpty => f.write_str("at least one audience is required"),
-            IssuerFault::AudienceInvalid(_) => write!(
-                f,
-                "must be 1 to {MAX_VALUE_BYTES} bytes without white space or control characters, and stand once"
-            ),
-            IssuerFault::AlgorithmsEmpty => f.write_str("at least one algorithm is required"),
-            IssuerFault::AlgorithmTwice(alg) => write!(f, "{alg} stands twice"),
-            IssuerFault::AlgorithmWithoutKey(alg) => {
-                write!(f, "{alg} is named, and no key of the issuer fits it")
-            }
-            IssuerFault::LeewayTooLong => {
-                write!(f, "must be at most {MAX_LEEWAY_SECONDS} seconds")
-            }
-            IssuerFault::MaxLifetimeZero => f.write_str("must not be zero"),
-            IssuerFault::ClaimPathInvalid(_) => {
-                f.write_str("must be a claim, or the names of claims joined by dots")
-            }
-        }
-    }
-}
-
-impl std::error::Error for IssuerFault {}
-
-impl fmt::Display for IssuersFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            IssuersFault::NameTwice(_) => f.write_str("another issuer has this name"),
-            IssuersFault::IssuerTwice(_) => f.write_str("another issuer has this `issuer`"),
-        }
-    }
-}
-
-impl std::error::Error for IssuersFault {}
 
 #[cfg(test)]
 mod tests;

@@ -38,6 +38,30 @@ impl fmt::Debug for Secret<'_> {
     }
 }
 
+/// The text of a credential, kept while it is looked at. `Debug` shows only its length.
+#[derive(Clone)]
+pub struct SecretText(String);
+
+impl SecretText {
+    /// Keeps a copy.
+    #[must_use]
+    pub fn new(text: &str) -> SecretText {
+        SecretText(text.to_owned())
+    }
+
+    /// The text itself.
+    #[must_use]
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Secret::new(self.0.as_bytes()).fmt(f)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,6 +76,7 @@ mod tests {
             format!("{secret:?}"),
             format!("{secret:#?}"),
             format!("{:?}", Some(secret)),
+            format!("{:?}", SecretText::new("planted-secret")),
         ] {
             assert!(shown.contains("14 bytes"), "{shown}");
             assert!(!shown.contains("planted"), "{shown}");

@@ -12,6 +12,8 @@ use signing::base64url;
 #[cfg(target_family = "wasm")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
+mod held;
+
 const NOW: u64 = 1_800_000_000;
 const CLAIMS: &str = r#"{"iss":"https://idp.example.com","aud":"inference","sub":"alice","exp":1800000600,"iat":1799999990,"org_id":"acme","scope":"model:*:chat","roles":["researcher"],"groups":["g1"]}"#;
 const PARTNER_CLAIMS: &str =
@@ -24,14 +26,12 @@ fn keys(kids: &[&str]) -> KeySet {
     KeySet::parse(&Json::parse(signing::jwks(kids).as_bytes(), 8).unwrap()).unwrap()
 }
 
-/// `corp` uses all algorithms. `partner` has keys of its own under the same ids, and uses ES256 only.
+const CORP: &[&str] = &["rsa-1", "ec-1", "ec384-1", "ec521-1", "ed-1"];
+
+/// `corp` uses all algorithms that are not symmetric. `partner` has keys of its own under the same ids, and uses ES256 only.
 fn issuers() -> Issuers {
     let corp = IssuerSpec {
-        name: "corp".into(),
-        issuer: "https://idp.example.com".into(),
-        audiences: vec!["inference".into()],
-        algorithms: Alg::ALL.to_vec(),
-        keys: keys(&["rsa-1", "ec-1", "ed-1"]),
+        algorithms: keys(CORP).algorithms(),
         leeway: 30,
         max_lifetime: 3600,
         claims: ClaimPaths {
@@ -41,13 +41,15 @@ fn issuers() -> Issuers {
             roles: vec!["roles".into()],
             groups: vec!["groups".into()],
         },
+        ..IssuerSpec::new(
+            "corp",
+            "https://idp.example.com",
+            vec!["inference".into()],
+            Keys::Inline(keys(CORP)),
+        )
     };
     let partner = IssuerSpec {
-        name: "partner".into(),
-        issuer: "https://partner.example.net".into(),
-        audiences: vec!["inference".into()],
         algorithms: vec![Alg::Es256],
-        keys: keys(&["ec-2=ec-1", "rsa-2=rsa-1"]),
         leeway: 0,
         max_lifetime: 3600,
         claims: ClaimPaths {
@@ -57,6 +59,12 @@ fn issuers() -> Issuers {
             roles: vec![],
             groups: vec![],
         },
+        ..IssuerSpec::new(
+            "partner",
+            "https://partner.example.net",
+            vec!["inference".into()],
+            Keys::Inline(keys(&["ec-2=ec-1", "rsa-2=rsa-1"])),
+        )
     };
     Issuers::new(vec![
         Issuer::new(corp).unwrap(),
@@ -65,19 +73,42 @@ fn issuers() -> Issuers {
     .unwrap()
 }
 
-fn check(token: impl AsRef<[u8]>) -> Result<Verified, TokenFault> {
+fn check(token: impl AsRef<[u8]>) -> Result<Arc<Verified>, TokenFault> {
+    check_with(&issuers(), token)
+}
+
+fn check_with(issuers: &Issuers, token: impl AsRef<[u8]>) -> Result<Arc<Verified>, TokenFault> {
     verify(
-        &Secret::new(token.as_ref()),
-        &issuers(),
-        NOW,
+        Secret::new(token.as_ref()),
+        issuers,
+        &mut Memory::default(),
+        NOW * 1000,
         Crypto::rust_crypto().unwrap(),
     )
 }
 
+/// A verified token of this subject, for tests of what keeps some.
+pub(super) fn of_subject(subject: &str) -> Verified {
+    let mut verified = (*check(signing::token("ed-1", EDDSA, CLAIMS)).unwrap()).clone();
+    verified.subject = subject.to_owned();
+    verified
+}
+
 #[test]
 fn good_tokens_of_both_issuers() {
-    for (kid, header) in [("rsa-1", RS256), ("ec-1", ES256), ("ed-1", EDDSA)] {
-        let verified = check(signing::token(kid, header, CLAIMS)).unwrap();
+    for (alg, kid, header) in [
+        ("RS256", "rsa-1", RS256),
+        ("RS384", "rsa-1", r#"{"alg":"RS384","kid":"rsa-1"}"#),
+        ("RS512", "rsa-1", r#"{"alg":"RS512","kid":"rsa-1"}"#),
+        ("PS256", "rsa-1", r#"{"alg":"PS256","kid":"rsa-1"}"#),
+        ("PS384", "rsa-1", r#"{"alg":"PS384","kid":"rsa-1"}"#),
+        ("PS512", "rsa-1", r#"{"alg":"PS512","kid":"rsa-1"}"#),
+        ("ES256", "ec-1", ES256),
+        ("ES384", "ec384-1", r#"{"alg":"ES384","kid":"ec384-1"}"#),
+        ("ES512", "ec521-1", r#"{"alg":"ES512","kid":"ec521-1"}"#),
+        ("EdDSA", "ed-1", EDDSA),
+    ] {
+        let verified = check(signing::token_as(alg, kid, header, CLAIMS)).unwrap();
         assert_eq!(verified.issuer(), "corp", "{kid}");
         assert_eq!(verified.subject(), "alice");
         assert_eq!(verified.tenant(), Some("acme"));
@@ -96,6 +127,94 @@ fn good_tokens_of_both_issuers() {
         nameless.subject(),
         "alice",
         "no key id, and exactly one key of corp fits"
+    );
+}
+
+/// An issuer whose policy names MACs: its secret is its only key, and serves nothing else.
+#[test]
+fn a_mac_is_taken_from_an_issuer_that_is_named_one() {
+    let secrets = Json::parse(signing::jwks(&["oct-1"]).as_bytes(), 8).unwrap();
+    let keys = Keys::Inline(KeySet::parse_secrets(&secrets).unwrap());
+    let audiences = vec!["inference".into()];
+    let mut spec = IssuerSpec {
+        algorithms: vec![Alg::Hs256, Alg::Hs512],
+        ..IssuerSpec::new("legacy", "https://idp.example.com", audiences, keys)
+    };
+    let legacy = Issuers::new(vec![Issuer::new(spec.clone()).unwrap()]).unwrap();
+    spec.algorithms = vec![Alg::Hs384];
+    let narrow = Issuers::new(vec![Issuer::new(spec).unwrap()]).unwrap();
+    for (why, issuers, alg, kid, expected) in [
+        ("HS256", &legacy, "HS256", "oct-1", None),
+        ("HS512", &legacy, "HS512", "oct-1", None),
+        (
+            "one that is not named",
+            &legacy,
+            "HS384",
+            "oct-1",
+            Some(TokenFault::AlgorithmRefused),
+        ),
+        (
+            "another secret under its name",
+            &legacy,
+            "HS256",
+            "oct-2",
+            Some(TokenFault::SignatureInvalid),
+        ),
+        (
+            "one that another policy names",
+            &narrow,
+            "HS256",
+            "oct-1",
+            Some(TokenFault::AlgorithmRefused),
+        ),
+    ] {
+        let header = format!(r#"{{"alg":"{alg}","kid":"oct-1"}}"#);
+        let token = signing::token_as(alg, kid, &header, CLAIMS);
+        let found = check_with(issuers, token);
+        assert_eq!(found.err(), expected, "{why}");
+    }
+    let signed = signing::token("rsa-1", r#"{"alg":"RS256","kid":"oct-1"}"#, CLAIMS);
+    assert_eq!(
+        check_with(&legacy, signed).err(),
+        Some(TokenFault::AlgorithmRefused)
+    );
+}
+
+/// RFC 7519 section 6.1.
+#[test]
+fn a_key_that_is_taken_back_is_known_without_its_name() {
+    let list = Json::parse(br#"{"kid":["ec-1"]}"#, 8).unwrap();
+    let spec = IssuerSpec {
+        revoked: Revoked::Inline(Arc::new(Revocation::parse(&list).unwrap())),
+        ..IssuerSpec::new(
+            "corp",
+            "https://idp.example.com",
+            vec!["inference".into()],
+            Keys::Inline(keys(CORP)),
+        )
+    };
+    let issuers = Issuers::new(vec![Issuer::new(spec).unwrap()]).unwrap();
+    for (key, header, expected, why) in [
+        ("ec-1", ES256, Some(TokenFault::Revoked), "by its name"),
+        (
+            "ec-1",
+            r#"{"alg":"ES256"}"#,
+            Some(TokenFault::Revoked),
+            "the one key that fits is that key",
+        ),
+        ("ed-1", r#"{"alg":"EdDSA"}"#, None, "another key"),
+    ] {
+        let found = check_with(&issuers, signing::token(key, header, CLAIMS));
+        assert_eq!(found.err(), expected, "{why}");
+    }
+}
+
+#[test]
+fn the_unsecured_example_of_the_rfc_is_no_token() {
+    let token = "eyJhbGciOiJub25lIn0.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.";
+    assert_eq!(
+        check(token),
+        Err(TokenFault::Malformed("its signature is not base64url"))
     );
 }
 
@@ -184,8 +303,18 @@ fn attacks() -> Vec<(&'static str, String, TokenFault)> {
             SignatureInvalid,
         ),
         (
-            "PSS, which is not offered",
+            "PKCS #1 under the name of PSS, same key",
             with_header(r#"{"alg":"PS256","kid":"rsa-1"}"#),
+            SignatureInvalid,
+        ),
+        (
+            "SHA-256 under the name of SHA-512, same key",
+            with_header(r#"{"alg":"RS512","kid":"rsa-1"}"#),
+            SignatureInvalid,
+        ),
+        (
+            "a signature of P-521 under the name of ES384",
+            resigned("ec521-1", r#"{"alg":"ES384","kid":"ec521-1"}"#, CLAIMS),
             AlgorithmRefused,
         ),
         (
@@ -542,27 +671,24 @@ fn a_fault_says_nothing_of_the_token() {
 #[test]
 fn what_is_cut_off_anywhere_is_refused() {
     let token = signing::token("ed-1", EDDSA, CLAIMS);
-    let (issuers, crypto) = (issuers(), Crypto::rust_crypto().unwrap());
+    let issuers = issuers();
     for end in 0..token.len() {
         let cut = &token.as_bytes()[..end];
-        assert!(
-            verify(&Secret::new(cut), &issuers, NOW, crypto).is_err(),
-            "{end}"
-        );
+        assert!(check_with(&issuers, cut).is_err(), "{end}");
     }
-    assert!(verify(&Secret::new(token.as_bytes()), &issuers, NOW, crypto).is_ok());
+    assert!(check_with(&issuers, &token).is_ok());
 }
 
 #[test]
 fn one_flipped_bit_anywhere_is_refused() {
     let token = signing::token("ed-1", EDDSA, CLAIMS).into_bytes();
-    let (issuers, crypto) = (issuers(), Crypto::rust_crypto().unwrap());
+    let issuers = issuers();
     for at in 0..token.len() {
         for bit in 0..8 {
             let mut flipped = token.clone();
             flipped[at] ^= 1 << bit;
             assert!(
-                verify(&Secret::new(&flipped), &issuers, NOW, crypto).is_err(),
+                check_with(&issuers, &flipped).is_err(),
                 "byte {at}, bit {bit}"
             );
         }
@@ -572,12 +698,6 @@ fn one_flipped_bit_anywhere_is_refused() {
 #[test]
 fn without_issuers_no_token_is_good() {
     let token = signing::token("rsa-1", RS256, CLAIMS);
-    let crypto = Crypto::rust_crypto().unwrap();
-    let outcome = verify(
-        &Secret::new(token.as_bytes()),
-        &Issuers::default(),
-        NOW,
-        crypto,
-    );
+    let outcome = check_with(&Issuers::default(), token);
     assert_eq!(outcome, Err(TokenFault::IssuerUnknown));
 }

@@ -110,13 +110,6 @@ fn digest_is_of_exactly_the_bytes_fed() {
 
     let cut = BodyScan::new(Limits::new(1000)).feed(chunks[0]).unwrap();
     assert_eq!(
-        cut.clone().abandon(),
-        Digested {
-            bytes: 4,
-            sha256: sha256(chunks[0])
-        }
-    );
-    assert_eq!(
         cut.finish().unwrap_err().digested(),
         Digested {
             bytes: 4,

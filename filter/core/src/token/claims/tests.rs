@@ -4,25 +4,27 @@
     reason = "a test that panics has failed, as it should"
 )]
 use super::*;
-use crate::token::issuer::{ClaimPaths, IssuerSpec};
+use crate::token::issuer::{ClaimPaths, IssuerSpec, Keys};
 use crate::token::key::KeySet;
 use crate::token::signing;
 
 #[cfg(target_family = "wasm")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
+mod others;
+
 const NOW: u64 = 1_800_000_000;
 const LEEWAY: u64 = 30;
 const MAX_LIFETIME: u64 = 3600;
 
 fn issuer() -> Issuer {
+    Issuer::new(spec()).unwrap()
+}
+
+fn spec() -> IssuerSpec {
     let texts = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
-    Issuer::new(IssuerSpec {
-        name: "corp".into(),
-        issuer: "https://idp.example.com".into(),
-        audiences: texts(&["inference", "https://api.example.com/"]),
+    IssuerSpec {
         algorithms: vec![crate::token::Alg::EdDsa],
-        keys: KeySet::parse(&Json::parse(signing::jwks(&["ed-1"]).as_bytes(), 8).unwrap()).unwrap(),
         leeway: LEEWAY,
         max_lifetime: MAX_LIFETIME,
         claims: ClaimPaths {
@@ -32,12 +34,24 @@ fn issuer() -> Issuer {
             roles: texts(&["roles", "realm_access.roles", "https://example.com/roles"]),
             groups: texts(&["groups", "cognito:groups"]),
         },
-    })
-    .unwrap()
+        ..IssuerSpec::new(
+            "corp",
+            "https://idp.example.com",
+            texts(&["inference", "https://api.example.com/"]),
+            Keys::Inline(
+                KeySet::parse(&Json::parse(signing::jwks(&["ed-1"]).as_bytes(), 8).unwrap())
+                    .unwrap(),
+            ),
+        )
+    }
 }
 
 /// Good claims, with `members` (JSON text) in place of those of the same name; `name:-` alone takes one away.
-fn read(members: &str) -> Result<Said, TokenFault> {
+fn read(members: &str) -> Result<Verified, TokenFault> {
+    read_of(&issuer(), members)
+}
+
+fn read_of(issuer: &Issuer, members: &str) -> Result<Verified, TokenFault> {
     let mut good: Vec<(String, String)> = [
         ("sub", "\"alice\""),
         ("org", r#"{"id":"acme"}"#),
@@ -64,7 +78,7 @@ fn read(members: &str) -> Result<Said, TokenFault> {
         all.push(members.to_string());
     }
     let text = format!("{{{}}}", all.join(","));
-    Claims::parse(text.as_bytes())?.read(&issuer(), NOW)
+    Claims::parse(text.as_bytes())?.read(issuer, NOW, None)
 }
 
 #[test]
@@ -79,7 +93,7 @@ fn good_claims_are_read() {
     );
     assert_eq!(said.roles, ["researcher", "admin", "dotted name"]);
     assert_eq!(said.groups, ["CN=A, OU=B", "ü"]);
-    assert_eq!(said.expires_at, NOW + 600);
+    assert_eq!(said.expires_at(), NOW + 600);
 }
 
 #[test]
@@ -197,8 +211,8 @@ fn dates_are_strict() {
         let text = format!(r#"{{"sub":"a","org":{{"id":"b"}},"aud":"inference","exp":{exp}}}"#);
         Claims::parse(text.as_bytes())
             .unwrap()
-            .read(&issuer(), NOW)
-            .map(|said| said.expires_at)
+            .read(&issuer(), NOW, None)
+            .map(|said| said.expires_at())
     };
     assert_eq!(no_iat(NOW + MAX_LIFETIME), Ok(NOW + MAX_LIFETIME));
     assert_eq!(no_iat(NOW + MAX_LIFETIME + 1), Err(LifetimeTooLong));
@@ -207,7 +221,7 @@ fn dates_are_strict() {
 #[test]
 fn no_time_of_the_host_breaks_the_arithmetic() {
     let claims = Claims::parse(br#"{"sub":"a","org":{"id":"b"},"aud":"inference","exp":1800000600,"nbf":0,"iat":1800000000}"#).unwrap();
-    let at = |now| claims.read(&issuer(), now).err();
+    let at = |now| claims.read(&issuer(), now, None).err();
     assert_eq!(at(u64::MAX), Some(TokenFault::Expired));
     assert_eq!(
         at(0),

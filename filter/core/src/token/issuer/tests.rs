@@ -12,12 +12,7 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 
 fn good() -> IssuerSpec {
     IssuerSpec {
-        name: "corp".into(),
-        issuer: "https://idp.example.com".into(),
-        audiences: vec!["inference".into()],
         algorithms: vec![Alg::Es256, Alg::EdDsa],
-        keys: KeySet::parse(&Json::parse(signing::jwks(&["ec-1", "ed-1"]).as_bytes(), 8).unwrap())
-            .unwrap(),
         leeway: 30,
         max_lifetime: 86_400,
         claims: ClaimPaths {
@@ -27,6 +22,17 @@ fn good() -> IssuerSpec {
             roles: vec![],
             groups: vec![],
         },
+        ..IssuerSpec::new(
+            "corp",
+            "https://idp.example.com",
+            vec!["inference".into()],
+            Keys::Inline(
+                KeySet::parse(
+                    &Json::parse(signing::jwks(&["ec-1", "ed-1"]).as_bytes(), 8).unwrap(),
+                )
+                .unwrap(),
+            ),
+        )
     }
 }
 
@@ -168,6 +174,41 @@ fn what_would_believe_too_much_or_nothing_does_not_load() {
     }
 }
 
+/// HMAC only when it is named, and only with shared secrets.
+#[test]
+fn symmetric_algorithms_need_a_name_and_a_secret() {
+    let set = |kids: &[&str]| Json::parse(signing::jwks(kids).as_bytes(), 8).unwrap();
+    let secrets = KeySet::parse_secrets(&set(&["oct-1"])).unwrap();
+    let public = KeySet::parse(&set(&["rsa-1", "ec-1"])).unwrap();
+    for (why, keys, algorithms, expected) in [
+        ("named, with a secret", &secrets, vec![Alg::Hs256], vec![]),
+        (
+            "secrets, and nothing named: there is no default for them",
+            &secrets,
+            secrets.algorithms(),
+            vec![IssuerFault::AlgorithmsEmpty],
+        ),
+        (
+            "named, with public keys: the key is no secret",
+            &public,
+            vec![Alg::Hs256, Alg::Rs256],
+            vec![IssuerFault::AlgorithmWithoutKey(Alg::Hs256)],
+        ),
+        (
+            "a signature named, with secrets",
+            &secrets,
+            vec![Alg::Hs512, Alg::Rs256],
+            vec![IssuerFault::AlgorithmWithoutKey(Alg::Rs256)],
+        ),
+    ] {
+        let found = faults(|spec| {
+            spec.keys = Keys::Inline(keys.clone());
+            spec.algorithms = algorithms;
+        });
+        assert_eq!(found, expected, "{why}");
+    }
+}
+
 #[test]
 fn issuers_cannot_be_mistaken_for_each_other() {
     let issuer = |name: &str, iss: &str| {
@@ -213,5 +254,141 @@ fn issuers_cannot_be_mistaken_for_each_other() {
             expected,
             "{why}"
         );
+    }
+}
+
+fn header(name: &str, scheme: Option<&str>) -> Place {
+    Place::Header {
+        name: name.into(),
+        scheme: scheme.map(str::to_owned),
+    }
+}
+
+fn telling(name: &str) -> Forward {
+    Forward {
+        keep_token: false,
+        headers: vec![Told {
+            header: name.into(),
+            value: ToldValue::Subject,
+        }],
+    }
+}
+
+#[test]
+fn places_and_headers_that_do_not_load() {
+    let twice = vec![Place::bearer(), header("x-token", None), Place::bearer()];
+    assert_eq!(faults(|spec| spec.from.clear()), [IssuerFault::PlacesEmpty]);
+    assert_eq!(
+        faults(|spec| spec.from = twice),
+        [IssuerFault::PlaceTwice(2)]
+    );
+    for (name, good, why) in [
+        ("x-caller", true, "ours to give"),
+        ("x-caller-2", true, "with a digit"),
+        ("x-", false, "no name"),
+        ("caller", false, "a name that upstreams may know"),
+        ("X-Caller", false, "names are written in lower case"),
+        ("x_caller", false, "folded with - by some servers"),
+        ("x-postern-subject", false, "ours"),
+        ("x-envoy-original-path", false, "the gateway's"),
+        ("x-forwarded-for", false, "the gateway's"),
+        ("x-request-id", false, "the gateway's"),
+        ("x-original-url", false, "another path"),
+        ("x-http-method-override", false, "another method"),
+    ] {
+        let expected = if good {
+            vec![]
+        } else {
+            vec![IssuerFault::ToldInvalid(0)]
+        };
+        let found = faults(|spec| spec.forward = telling(name));
+        assert_eq!(found, expected, "{name}: {why}");
+    }
+    let mut two = telling("x-a");
+    two.headers.push(Told {
+        header: "x-a".into(),
+        value: ToldValue::Tenant,
+    });
+    assert_eq!(
+        faults(|spec| spec.forward = two),
+        [
+            IssuerFault::ToldInvalid(1),
+            IssuerFault::ToldWithoutTenant(1)
+        ]
+    );
+}
+
+/// Two readings of one value: which of them was checked?
+#[test]
+fn every_value_has_one_reading() {
+    let issuer = |number: u8, from: Vec<Place>, told: Option<&str>| {
+        Issuer::new(IssuerSpec {
+            name: format!("i{number}"),
+            issuer: format!("https://i{number}"),
+            from,
+            forward: told.map(telling).unwrap_or_default(),
+            ..good()
+        })
+        .unwrap()
+    };
+    let ambiguous = |issuer, place| IssuersFault::PlaceAmbiguous { issuer, place };
+    let bearer = || vec![Place::bearer()];
+    let token = |scheme| header("x-token", scheme);
+    for (why, issuers, expected) in [
+        (
+            "the same place",
+            vec![
+                issuer(0, bearer(), None),
+                issuer(1, vec![token(None), Place::bearer()], None),
+                issuer(2, vec![token(None)], None),
+            ],
+            vec![],
+        ),
+        (
+            "schemes that differ",
+            vec![
+                issuer(0, vec![token(Some("A"))], None),
+                issuer(1, vec![token(Some("B"))], None),
+            ],
+            vec![],
+        ),
+        (
+            "with a scheme here, without there",
+            vec![
+                issuer(0, vec![token(Some("A"))], None),
+                issuer(1, vec![Place::bearer(), token(None)], None),
+            ],
+            vec![ambiguous(1, 1)],
+        ),
+        (
+            "within one issuer",
+            vec![issuer(0, vec![token(None), token(Some("A"))], None)],
+            vec![ambiguous(0, 1)],
+        ),
+        (
+            "two issuers tell one header: one token has one value",
+            vec![
+                issuer(0, bearer(), Some("x-caller")),
+                issuer(1, bearer(), Some("x-caller")),
+            ],
+            vec![],
+        ),
+        (
+            "a header tells of tokens and carries another's",
+            vec![
+                issuer(0, bearer(), Some("x-token")),
+                issuer(1, vec![token(None)], None),
+            ],
+            vec![IssuersFault::ToldOverCredential(0)],
+        ),
+        (
+            "a header in which SDKs send API keys",
+            vec![issuer(0, bearer(), Some("x-goog-api-key"))],
+            vec![IssuersFault::ToldOverCredential(0)],
+        ),
+    ] {
+        let found = Issuers::new(issuers).err().unwrap_or_default();
+        assert_eq!(found, expected, "{why}");
+        assert!(found.iter().all(|fault| !fault.to_string().is_empty()));
     }
 }
