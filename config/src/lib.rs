@@ -9,18 +9,30 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod api_key;
 mod audit;
+mod caller;
+mod fetched;
 mod issuer;
+mod keys;
+mod peer;
+mod place;
+mod possession;
+mod reach;
 mod read;
+mod route;
+mod rule;
 mod units;
 
 pub use read::{Problem, Problems};
 
+use fetched::Sources;
 use postern_core::json::{Json, JsonFault};
-use postern_core::policy::{HeadHold, Policy};
+use postern_core::policy::{HeadHold, Places, Policy};
+use postern_core::token::Issuer;
 use read::{At, Object, text};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use units::duration;
 
 /// The longest policy text, in bytes.
@@ -30,7 +42,7 @@ pub const MAX_POLICY_BYTES: usize = 1 << 20;
 const MAX_DEPTH: u8 = 32;
 
 /// Top-level parts of the language that a later version reads.
-const LATER: &[&str] = &["apiKeys", "peers", "models", "quotas", "guard"];
+const LATER: &[&str] = &["models", "quotas", "guard"];
 
 /// Reads a policy. `environment` is what `${NAME}` stands for.
 ///
@@ -104,11 +116,24 @@ fn read_policy(
         Some((HeadHold::None, DEFAULT_HOLD_TIMEOUT)),
         host,
     );
-    let issuers = issuer::issuers(&mut object, problems);
-    let access = access::read(&mut object, &issuers, problems);
+    let mut sources = Sources::default();
+    let issuers = issuer::issuers(&mut object, &mut sources, problems);
+    let api_keys = api_key::api_keys(&mut object, problems);
+    let peers = object.optional("peers", problems, Some(None), |at, problems| {
+        peer::peers(at, problems).map(Some)
+    });
+    let known = access::Known {
+        issuers: &issuers,
+        api_keys: &api_keys,
+        peers: peers.as_ref().map(Option::as_ref),
+    };
+    let access = access::read(&mut object, &known, problems);
     let issuers = issuers
         .entries()
         .and_then(|issuers| issuer::together(issuers, problems));
+    let api_keys = api_keys
+        .entries()
+        .and_then(|keys| api_key::together(keys, problems));
     let audit = object.optional("audit", problems, Some(audit::default()), |at, problems| {
         audit::audit(at, environment, problems)
     });
@@ -118,11 +143,18 @@ fn read_policy(
     let (head_hold, hold_timeout) = host?;
     let () = version?;
     let () = mode?;
+    let issuers = issuers?;
+    let told: BTreeSet<&str> = issuers.iter().flat_map(Issuer::told_headers).collect();
     Some(Policy {
         digest,
         head_hold,
         hold_timeout,
-        issuers: issuers?,
+        told: told.into_iter().map(str::to_owned).collect(),
+        places: Places::of(&issuers),
+        issuers,
+        sources: sources.into_list(),
+        api_keys: api_keys?,
+        peers: peers?.unwrap_or_default(),
         routes: access?,
         audit: audit?,
     })

@@ -143,6 +143,33 @@ impl<'a> At<'a> {
         whole
     }
 
+    /// Reads every member of an object whose names are the policy's own; all problems are noted.
+    pub(crate) fn map<T>(
+        &self,
+        problems: &mut Problems,
+        mut reader: impl FnMut(&'a str, &At<'a>, &mut Problems) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let Json::Object(members) = self.json else {
+            return self.refuse(
+                problems,
+                format!("must be an object, not {}", self.json.kind()),
+            );
+        };
+        let mut whole = Some(Vec::with_capacity(members.len()));
+        for (name, json) in members {
+            let at = At {
+                json,
+                path: format!("{}.{name}", self.path),
+            };
+            let entry = reader(name, &at, problems);
+            whole = whole.zip(entry).map(|(mut list, entry)| {
+                list.push(entry);
+                list
+            });
+        }
+        whole
+    }
+
     /// As [`At::list`], with at least one entry.
     pub(crate) fn some<T>(
         &self,
@@ -340,6 +367,11 @@ impl<'a, T> Named<'a, T> {
             names,
             entries,
         }
+    }
+
+    /// Whether there is no entry at all, readable or not.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.as_ref().is_some_and(Vec::is_empty)
     }
 
     /// The entries, unless one of them could not be read.

@@ -23,6 +23,11 @@ pub(crate) fn duration(at: &At<'_>, problems: &mut Problems) -> Option<u64> {
     }
 }
 
+/// Milliseconds as seconds, rounded down: the strict side for a leeway and for a lifetime.
+pub(crate) fn whole_seconds(millis: u64) -> u64 {
+    millis.checked_div(1000).unwrap_or_default()
+}
+
 /// A size such as `32MiB`, or a number of bytes, in bytes.
 pub(crate) fn size(at: &At<'_>, problems: &mut Problems) -> Option<u64> {
     const UNITS: &[(&str, u64)] = &[

@@ -52,6 +52,52 @@ fn problems(policy: &str) -> Vec<String> {
         .unwrap_or_default()
 }
 
+/// HMAC only when it is named, and then only with shared secrets.
+#[test]
+fn a_shared_secret_loads_only_for_an_algorithm_that_is_named() {
+    const SECRET: &str = r#"{"kty":"oct","kid":"s","k":"AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow"}"#;
+    let keys = "issuers[0].jwks.inline.keys";
+    for (why, algorithms, set, expected) in [
+        ("named", r#"["HS256","HS512"]"#, SECRET.to_owned(), vec![]),
+        (
+            "named a signature",
+            r#"["EdDSA"]"#,
+            SECRET.to_owned(),
+            vec![format!(
+                "{keys}[0]: keys[0] (s): `kty: oct` is a shared secret"
+            )],
+        ),
+        (
+            "both named, both there",
+            r#"["HS256","EdDSA"]"#,
+            format!("{SECRET},{KEY}"),
+            vec![format!(
+                "{keys}[1]: keys[1] (k1): a public key beside shared secrets"
+            )],
+        ),
+        (
+            "both named, secrets there",
+            r#"["HS256","EdDSA"]"#,
+            SECRET.to_owned(),
+            vec![
+                "issuers[0].algorithms: EdDSA is named, and no key of the issuer fits it"
+                    .to_owned(),
+            ],
+        ),
+    ] {
+        let named = format!(r#""algorithms": {algorithms}, "jwks""#);
+        let policy = good().replace(KEY, &set).replace(r#""jwks""#, &named);
+        assert_eq!(problems(&policy), expected, "{why}");
+    }
+    let unnamed = problems(&good().replace(KEY, SECRET));
+    assert_eq!(
+        unnamed,
+        [format!(
+            "{keys}[0]: keys[0] (s): `kty: oct` is a shared secret"
+        )]
+    );
+}
+
 #[test]
 fn a_good_policy_loads_with_its_defaults() {
     let policy = load(good().as_bytes(), &environment()).expect("it loads");
@@ -73,6 +119,7 @@ fn a_good_policy_loads_with_its_defaults() {
     let effects: Vec<&RuleEffect> = rules.iter().map(|rule| &rule.effect).collect();
     let default = RuleEffect::Allow {
         scopes: vec![ScopeTemplate::default()],
+        step_up: None,
     };
     assert_eq!(
         effects,
@@ -111,7 +158,7 @@ fn every_problem_has_its_path_and_says_what_to_do() {
         (
             r#""version": 1"#,
             r#""version": 1, "peers": {}"#,
-            "peers: is not supported by this version",
+            "peers.trustDomains: is required",
         ),
         (
             "\"headHold\"",
@@ -151,8 +198,13 @@ fn every_problem_has_its_path_and_says_what_to_do() {
         ),
         (
             r#""audiences": ["#,
+            r#""algorithms": ["HS224"], "audiences": ["#,
+            "issuers[0].algorithms[0]: `HS224` is not supported",
+        ),
+        (
+            r#""audiences": ["#,
             r#""algorithms": ["HS256"], "audiences": ["#,
-            "issuers[0].algorithms[0]: `HS256` is not supported",
+            "issuers[0].jwks.inline.keys[0]: keys[0] (k1): a public key beside shared secrets",
         ),
         (
             r#""audiences": ["#,
@@ -167,12 +219,12 @@ fn every_problem_has_its_path_and_says_what_to_do() {
         (
             r#""audiences": ["#,
             r#""revocation": {}, "audiences": ["#,
-            "issuers[0].revocation: is not supported by this version",
+            "issuers[0].revocation: needs exactly one of `inline` and `remote`",
         ),
         (
             r#""inline""#,
             r#""remote""#,
-            "issuers[0].jwks.remote: is not supported by this version",
+            "issuers[0].jwks.remote.keys: is unknown",
         ),
         (
             r#""kty":"OKP""#,
@@ -202,7 +254,7 @@ fn every_problem_has_its_path_and_says_what_to_do() {
         (
             r#"{ "issuer": "corp", "roles": ["researcher"] }"#,
             r#"{ "peer": "spiffe://a/b" }"#,
-            "callers[0].any[0].peer: is not supported by this version",
+            "callers[0].any[0].peer: needs `peers.trustDomains`",
         ),
         (
             r#""roles": ["researcher"]"#,
@@ -302,7 +354,7 @@ fn every_problem_has_its_path_and_says_what_to_do() {
         (
             r#""identity": ["token"]"#,
             r#""identity": ["peer"]"#,
-            "routes[0].identity[0]: only `token` is supported",
+            "routes[0].identity[0]: needs `peers.trustDomains`",
         ),
         (
             r#""identity": ["token"]"#,
