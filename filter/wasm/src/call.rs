@@ -5,7 +5,7 @@ use crate::root::Worker;
 use postern_core::peer::Connection;
 use postern_core::policy::Sink;
 use postern_core::refusal::{Answer, Code, Refusal};
-use postern_core::stream::{Effect, Ended, Event, Flow, Step, Stream};
+use postern_core::stream::{Effect, Ended, Event, Flow, Step, Stream, Waits};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, LogLevel, MapType, StreamType};
 use std::cell::RefCell;
@@ -28,17 +28,25 @@ pub(crate) struct Call {
 #[derive(Debug, Clone)]
 pub(crate) struct Waiting {
     machine: Machine,
-    deadline: u64,
+    waits: Waits,
 }
 
 impl Waiting {
-    pub(crate) fn deadline(&self) -> u64 {
-        self.deadline
+    /// Whether a tick at `now` is due: `filled` when documents were fetched that the stream may wait for.
+    pub(crate) fn is_due(&self, now: u64, filled: bool) -> bool {
+        match self.waits {
+            Waits::Body(until) => until <= now,
+            Waits::Keys(until) => filled || until <= now,
+        }
     }
 
-    /// Tells the stream what time it is. The caller has made the stream's context the effective one.
-    pub(crate) fn expire(&self, context: u32, worker: &Worker, now: u64) {
-        let _ = step(context, worker, &self.machine, Event::Tick, now);
+    /// Tells the stream what time it is, and lets go what it holds when it may. The caller has made the stream's context the
+    /// effective one.
+    pub(crate) fn wake(&self, context: u32, worker: &Worker, now: u64) {
+        if step(context, worker, &self.machine, Event::Tick, now) == Action::Continue {
+            // WHY nothing on an error: a stream that the gateway no longer knows has ended, and is recorded by then.
+            let _ = host::resume_request();
+        }
     }
 }
 
@@ -46,6 +54,7 @@ impl Call {
     pub(crate) fn new(context: u32, worker: Option<Rc<Worker>>) -> Self {
         let stream = worker.as_ref().map(|worker| {
             let id = worker.ids.borrow_mut().draw();
+            // WHY 1970 without a clock: only the record's time hangs on it; every event needs the clock of its own.
             Stream::new(id, host::now().unwrap_or_default())
         });
         Self {
@@ -59,43 +68,52 @@ impl Call {
     fn on(&self, event: Event<'_>) -> Action {
         let Some(worker) = &self.worker else {
             // Without a policy there is nothing to decide by, and nobody to write a record for.
-            let _ =
-                send(&Refusal::new(Code::Undecided, "this gateway has no policy").answer(None, ""));
-            return Action::Pause;
+            return refuse("this gateway has no policy");
         };
         let Ok(now) = host::now() else {
-            return Action::Pause;
+            return refuse("this gateway has no clock");
         };
         step(self.context, worker, &self.machine, event, now)
     }
 }
 
-/// One step of the machine, and its effects. What the host does not carry out is told to the machine, which refuses.
+/// Refuses what cannot be decided at all.
+fn refuse(why: &'static str) -> Action {
+    // WHY: nothing is left to try when the refusal is not carried out; it stays held.
+    let _ = send(&Refusal::new(Code::Undecided, why).answer(None, ""));
+    Action::Pause
+}
+
+/// One step of the machine, and its effects; what it asks is answered by further steps at once. What the host does not carry
+/// out is told to the machine, which refuses.
 fn step(context: u32, worker: &Worker, machine: &Machine, event: Event<'_>, now: u64) -> Action {
     let Some(stream) = machine.borrow_mut().take() else {
         return Action::Pause;
     };
-    let (stream, Step { effects, flow }) = stream.on(event, now, worker.ground());
-    let carried = effects
-        .into_iter()
-        .try_for_each(|effect| carry_out(effect, worker));
-    let (stream, action) = match (carried, flow) {
-        (Ok(()), Flow::Hold) => (stream, Action::Pause),
-        (Ok(()), Flow::Pass(_)) => (stream, Action::Continue),
+    let (mut stream, Step { effects, mut flow }) = worker.advance(stream, event, now);
+    let mut carried = carry_out_all(effects, worker);
+    while let Ok(Some(answer)) = carried {
+        let (next, step) = worker.advance(stream, answer, now);
+        stream = next;
+        flow = step.flow;
+        carried = carry_out_all(step.effects, worker);
+    }
+    let action = match (carried, flow) {
+        (Ok(_), Flow::Hold) => Action::Pause,
+        (Ok(_), Flow::Pass(_)) => Action::Continue,
         (Err(_), _) => {
-            let (stream, Step { effects, flow: _ }) = stream.on(Event::Lost, now, worker.ground());
+            let (next, step) = worker.advance(stream, Event::Lost, now);
+            stream = next;
             // WHY: nothing is left to try when the refusal itself is not carried out; it stays held.
-            let _ = effects
-                .into_iter()
-                .try_for_each(|effect| carry_out(effect, worker));
-            (stream, Action::Pause)
+            let _ = carry_out_all(step.effects, worker);
+            Action::Pause
         }
     };
-    match stream.deadline() {
-        Some(deadline) => {
+    match stream.waits() {
+        Some(waits) => {
             let waiting = Waiting {
                 machine: Rc::clone(machine),
-                deadline,
+                waits,
             };
             worker.waiting.borrow_mut().insert(context, waiting);
         }
@@ -107,25 +125,38 @@ fn step(context: u32, worker: &Worker, machine: &Machine, event: Event<'_>, now:
     action
 }
 
-fn carry_out(effect: Effect, worker: &Worker) -> Result<(), Refused> {
+/// Carries effects out in their order. Gives the answer to what was asked, for the machine.
+fn carry_out_all(effects: Vec<Effect>, worker: &Worker) -> Result<Option<Event<'static>>, Refused> {
+    let mut answer = None;
+    for effect in effects {
+        answer = carry_out(effect, worker)?.or(answer);
+    }
+    Ok(answer)
+}
+
+fn carry_out(effect: Effect, worker: &Worker) -> Result<Option<Event<'static>>, Refused> {
     match effect {
         Effect::RemoveRequestHeader(name) => {
-            host::remove_header(MapType::HttpRequestHeaders, &name)
+            host::remove_header(MapType::HttpRequestHeaders, &name)?;
         }
         Effect::RemoveRequestTrailer(name) => {
-            host::remove_header(MapType::HttpRequestTrailers, &name)
+            host::remove_header(MapType::HttpRequestTrailers, &name)?;
         }
         Effect::SetRequestHeader(name, value) => {
-            host::set_header(MapType::HttpRequestHeaders, name, &value)
+            host::set_header(MapType::HttpRequestHeaders, &name, &value)?;
         }
         Effect::SetResponseHeader(name, value) => {
-            host::set_header(MapType::HttpResponseHeaders, name, &value)
+            host::set_header(MapType::HttpResponseHeaders, name, &value)?;
         }
         Effect::Publish(name, value) => {
-            host::set_property(&format!("postern.{}", name.replace('-', "_")), &value)
+            host::set_property(&format!("postern.{}", name.replace('-', "_")), &value)?;
         }
-        Effect::Answer(answer) => send(&answer),
-        Effect::Cut => host::close_stream(StreamType::HttpRequest),
+        Effect::Ask(ask) => return Ok(Some(Event::Told(host::ask(ask)))),
+        Effect::Refill(shelf) => {
+            worker.wanted.borrow_mut().insert(shelf);
+        }
+        Effect::Answer(answer) => send(&answer)?,
+        Effect::Cut => host::close_stream(StreamType::HttpRequest)?,
         Effect::Record(record) => {
             let json = record.to_json();
             // One sink that fails takes no record from the others.
@@ -136,9 +167,10 @@ fn carry_out(effect: Effect, worker: &Worker) -> Result<(), Refused> {
                     Sink::AccessLog => outcome = host::set_property("postern.record", &json),
                 }
             }
-            outcome
+            outcome?;
         }
     }
+    Ok(None)
 }
 
 fn send(answer: &Answer) -> Result<(), Refused> {
@@ -158,7 +190,7 @@ impl HttpContext for Call {
         match head.as_ref().ok().and_then(Headers::pairs) {
             Some(pairs) => self.on(Event::RequestHead {
                 pairs: &pairs,
-                connection: connection(),
+                connection: &connection(),
                 end,
             }),
             None => self.on(Event::Lost),
@@ -215,14 +247,20 @@ impl HttpContext for Call {
     }
 }
 
-/// The downstream connection. Without mTLS there is one question to the host instead of three.
+/// The downstream connection. Without a client's certificate there is one question to the host instead of five. A host that
+/// does not say whether there is one has said that there is one, and that it is not valid: then it is no peer, and not nobody.
 fn connection() -> Connection {
-    if !flag("connection\0mtls") || !flag("connection\0peer_certificate_valid") {
-        return Connection::default();
-    }
-    Connection {
-        certificate_valid: true,
-        uri_san: text("connection\0uri_san_peer_certificate"),
+    match host::property("connection\0mtls").as_deref() {
+        Ok([0]) => Connection::default(),
+        Ok(_) | Err(_) => Connection {
+            presented: true,
+            validated: flag("connection\0peer_certificate_valid"),
+            certificate: host::property("connection\0peer_certificate")
+                .ok()
+                .filter(|pem| !pem.is_empty()),
+            digest: text("connection\0sha256_peer_certificate_digest"),
+            tls_version: text("connection\0tls_version"),
+        },
     }
 }
 

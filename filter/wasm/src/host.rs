@@ -6,7 +6,9 @@
 
 #![expect(unsafe_code, reason = "the ABI is a set of foreign functions")]
 
-use proxy_wasm::types::{BufferType, LogLevel, MapType, StreamType};
+use postern_core::fetch::Call;
+use postern_core::store::{Ask, Cas, Told};
+use proxy_wasm::types::{BufferType, LogLevel, MapType, Status, StreamType};
 use std::time::Duration;
 
 #[link(wasm_import_module = "env")]
@@ -39,6 +41,23 @@ unsafe extern "C" {
         size: *mut usize,
     ) -> u32;
     fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, size: usize) -> u32;
+    fn proxy_get_shared_data(
+        key: *const u8,
+        key_size: usize,
+        bytes: *mut *mut u8,
+        size: *mut usize,
+        cas: *mut u32,
+    ) -> u32;
+    fn proxy_set_shared_data(
+        key: *const u8,
+        key_size: usize,
+        value: *const u8,
+        size: usize,
+        cas: u32,
+    ) -> u32;
+    fn proxy_define_metric(kind: u32, name: *const u8, size: usize, metric: *mut u32) -> u32;
+    fn proxy_increment_metric(metric: u32, by: i64) -> u32;
+    fn proxy_continue_stream(kind: u32) -> u32;
     fn proxy_close_stream(kind: u32) -> u32;
     fn proxy_send_local_response(
         status: u32,
@@ -132,12 +151,12 @@ pub(crate) fn buffer(kind: BufferType, start: usize, length: usize) -> Result<Ve
     if bytes.len() == length {
         Ok(bytes)
     } else {
-        Err(Refused(SHORT))
+        Err(Refused(MISFIT))
     }
 }
 
-/// A status of our own: fewer bytes than announced.
-const SHORT: u32 = u32::MAX;
+/// A status of our own: fewer bytes than announced, or a size that the host's number does not hold.
+const MISFIT: u32 = u32::MAX;
 
 /// A header map as the host serialized it.
 #[derive(Debug)]
@@ -220,6 +239,97 @@ pub(crate) fn set_property(path: &str, value: &str) -> Result<(), Refused> {
     done(unsafe { proxy_set_property(path.as_ptr(), path.len(), value.as_ptr(), value.len()) })
 }
 
+/// The status of a key, path or name that the host does not have.
+const NOT_FOUND: u32 = 1;
+
+/// The status of a swap that came too late.
+const CAS_MISMATCH: u32 = 8;
+
+/// Asks the map that all workers share.
+pub(crate) fn ask(question: Ask) -> Told {
+    match question {
+        Ask::Read { key } => {
+            let mut mark = 0;
+            let value = take(|bytes, size| {
+                // SAFETY: the host reads the key; the places are valid for writing one pointer, one size and one `u32`.
+                unsafe {
+                    proxy_get_shared_data(key.as_ptr(), key.len(), bytes, size, &raw mut mark)
+                }
+            });
+            match (value, Cas::of(mark)) {
+                (Ok(value), Some(cas)) => Told::Value(Some((value, cas))),
+                (Err(Refused(NOT_FOUND)), _) => Told::Value(None),
+                (Ok(_) | Err(_), _) => Told::Unavailable,
+            }
+        }
+        Ask::Swap { key, value, cas } => {
+            // SAFETY: the host reads key and value and keeps nothing.
+            let status = unsafe {
+                proxy_set_shared_data(
+                    key.as_ptr(),
+                    key.len(),
+                    value.as_ptr(),
+                    value.len(),
+                    cas.mark(),
+                )
+            };
+            match status {
+                0 => Told::Swapped,
+                CAS_MISMATCH => Told::Conflict,
+                _ => Told::Unavailable,
+            }
+        }
+    }
+}
+
+/// A counter of the gateway's own statistics.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Counter(u32);
+
+impl Counter {
+    /// Defines a counter; the same name is the same counter in every worker.
+    pub(crate) fn define(name: &str) -> Result<Self, Refused> {
+        let mut metric = 0;
+        // SAFETY: the host reads the name; the place is valid for writing one `u32`.
+        done(unsafe { proxy_define_metric(0, name.as_ptr(), name.len(), &raw mut metric) })?;
+        Ok(Self(metric))
+    }
+
+    /// Adds to it.
+    pub(crate) fn add(self, by: u64) -> Result<(), Refused> {
+        let by = i64::try_from(by).map_err(|_| Refused(MISFIT))?;
+        // SAFETY: no memory is passed.
+        done(unsafe { proxy_increment_metric(self.0, by) })
+    }
+}
+
+/// Calls a cluster of the gateway. The answer comes to `on_http_call_response` of the context that acts now, with the number
+/// that is given here.
+///
+/// WHY the SDK's call: its dispatcher panics on an answer to a call that it did not make itself. The call gives an error
+/// for what hosts say of a cluster that is not there or that cannot be called.
+pub(crate) fn call(call: &Call) -> Result<u32, Status> {
+    let headers = vec![
+        (":method", "GET"),
+        (":scheme", "https"),
+        (":authority", call.authority.as_str()),
+        (":path", call.path.as_str()),
+        ("accept", "application/json"),
+        ("user-agent", USER_AGENT),
+    ];
+    let timeout = Duration::from_millis(call.timeout_ms);
+    proxy_wasm::hostcalls::dispatch_http_call(&call.cluster, headers, None, Vec::new(), timeout)
+}
+
+/// Who calls, to an issuer.
+const USER_AGENT: &str = concat!("postern/", env!("CARGO_PKG_VERSION"));
+
+/// Lets go what is held of a request.
+pub(crate) fn resume_request() -> Result<(), Refused> {
+    // SAFETY: no memory is passed.
+    done(unsafe { proxy_continue_stream(StreamType::HttpRequest as u32) })
+}
+
 /// Resets the stream.
 pub(crate) fn close_stream(kind: StreamType) -> Result<(), Refused> {
     // SAFETY: no memory is passed.
@@ -233,7 +343,7 @@ pub(crate) fn answer(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> Result<(), Refused> {
-    let headers = serialized(headers).ok_or(Refused(SHORT))?;
+    let headers = serialized(headers).ok_or(Refused(MISFIT))?;
     // SAFETY: the host reads the four texts and keeps nothing.
     done(unsafe {
         proxy_send_local_response(
