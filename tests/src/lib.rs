@@ -10,7 +10,10 @@
     reason = "test code: a panic here is a failed test and reaches no traffic"
 )]
 
+pub mod certificates;
 #[cfg(feature = "host")]
 pub mod host;
 pub mod issuer;
+pub mod keys;
+pub mod proof;
 pub mod scenario;

@@ -12,7 +12,7 @@
 use std::collections::BTreeSet;
 use std::io::Write as _;
 
-use postern_tests::host::{Settings, Setup, SharedData, Vm};
+use postern_tests::host::{Clusters, Settings, Setup, SharedData, Vm};
 use postern_tests::issuer::{TokenSpec, token};
 use postern_tests::scenario::{Mode, Protocol, load_all};
 use serde::Deserialize;
@@ -97,6 +97,9 @@ fn the_module_imports_what_it_may_and_the_list_names_nothing_else() {
     );
 }
 
+/// Four pages.
+const SLACK_BYTES: usize = 4 * 65_536;
+
 #[test]
 fn memory_is_bounded_idle_and_by_callers() {
     let Memory {
@@ -109,9 +112,10 @@ fn memory_is_bounded_idle_and_by_callers() {
         idle <= idle_bytes,
         "{idle} bytes idle, the budget is {idle_bytes}"
     );
-    // Each a caller of its own that nothing of the module has seen before; signatures by the host, for speed.
-    let many = 10_000;
-    let mut after_tenth = 0;
+    // Each a caller of its own that nothing of the module has seen before; signatures by the host, for speed. Half of them are
+    // more than the verified tokens that a worker keeps.
+    let many = 20_000;
+    let mut after_half = 0;
     for caller in 0..many {
         let mut spec = TokenSpec {
             key: "corp-ec".to_owned(),
@@ -121,8 +125,8 @@ fn memory_is_bounded_idle_and_by_callers() {
         spec.claims
             .insert("sub".to_owned(), json!(format!("caller-{caller}")));
         call(&mut vm, &spec, br#"{"model":"gpt-4o"}"#);
-        if caller == many / 10 {
-            after_tenth = vm.memory_bytes();
+        if caller == many / 2 {
+            after_half = vm.memory_bytes();
         }
     }
     let after = vm.memory_bytes();
@@ -130,9 +134,10 @@ fn memory_is_bounded_idle_and_by_callers() {
         after <= callers_bytes,
         "{after} bytes after {many} callers, the budget is {callers_bytes}"
     );
-    assert_eq!(
-        after, after_tenth,
-        "memory grows with the number of callers"
+    // An allocator that is used goes on to fill its gaps: a few pages, and no more.
+    assert!(
+        after <= after_half + SLACK_BYTES,
+        "memory grows with the number of callers: {after_half} after half of them, {after} after all"
     );
     assert_eq!(vm.open_streams(), 0);
     println!("{idle} bytes idle, {after} after {many} callers");
@@ -187,6 +192,7 @@ fn start(host_crypto: bool) -> Vm {
     let setup = Setup {
         configuration: policy,
         shared: SharedData::default(),
+        clusters: Clusters::default(),
         now: built::NOW,
         host_crypto,
     };

@@ -13,7 +13,9 @@
 
 use std::collections::BTreeSet;
 
-use postern_tests::host::{Finished, HostFault, Settings, Setup, SharedData, StreamId, Vm};
+use postern_tests::host::{
+    Clusters, Finished, HostFault, Settings, Setup, SharedData, StreamId, Vm,
+};
 use postern_tests::issuer::{self, Tamper, TokenSpec, token};
 use postern_tests::scenario::{Mode, Protocol, load_all};
 use serde_json::{Value, json};
@@ -39,6 +41,7 @@ fn start_with(policy: &Value, shared: SharedData, host_crypto: bool, now: u64) -
     let setup = Setup {
         configuration: policy.to_string(),
         shared,
+        clusters: Clusters::default(),
         now,
         host_crypto,
     };

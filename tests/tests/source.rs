@@ -50,6 +50,11 @@ const SDK_CALLS: &[&str] = &[
     "log::",
 ];
 
+/// The one call of the SDK that is made: the SDK's dispatcher panics on the answer to a call that it did not make itself. The call
+/// gives an error for each status that the gateway has for it (a cluster that is not there, one that has no endpoint), which
+/// level 4 tries.
+const SDK_CALL: &str = "proxy_wasm::hostcalls::dispatch_http_call(&call.cluster,";
+
 #[test]
 fn unsafe_code_and_foreign_functions_stand_in_one_file() {
     for (path, text) in sources("filter/wasm/src") {
@@ -66,6 +71,7 @@ fn unsafe_code_and_foreign_functions_stand_in_one_file() {
 fn no_call_of_the_sdk_can_panic() {
     for (path, text) in sources("filter/wasm/src") {
         for call in SDK_CALLS {
+            let text = text.replacen(SDK_CALL, "", usize::from(path.ends_with("host.rs")));
             // Our own bindings bear names of the ABI; they are checked calls, and stand in `host`.
             let ours = format!("host::{call}");
             let seen = text.matches(call).count() - text.matches(&ours).count();

@@ -19,7 +19,8 @@ const READ: usize = 256 * 1024;
 const PATIENCE_MS: u64 = 60_000;
 
 /// Headers that the gateway keeps in one place: a repeated one is joined with a comma before any filter sees it. All
-/// others stay repeated.
+/// others stay repeated. `x-forwarded-client-cert` comes in as the client sent it (`ALWAYS_FORWARD_ONLY`): whether to
+/// believe it is the module's to decide.
 const JOINED: &[&str] = &[
     "authorization",
     "cache-control",
@@ -39,6 +40,7 @@ const JOINED: &[&str] = &[
 pub fn run(vm: &mut Vm, case: &Case, request: &Request) -> Observed {
     let mut settings = Settings::new(case.mode(), case.protocol());
     settings.upstream = case.upstream().clone();
+    settings.connection = request.connection;
     let finished = carry(vm, settings, request);
     let mut observed = observed(finished);
     observed.unhealthy = vm.trouble().to_vec();
@@ -104,11 +106,16 @@ fn refused_before_us(request: &Request, protocol: Protocol) -> Option<(u16, &'st
 
 /// The head as filters see it.
 fn head(request: &Request, protocol: Protocol) -> Vec<Pair> {
+    let scheme: &[u8] = if request.connection.is_some() {
+        b"https"
+    } else {
+        b"http"
+    };
     let mut head: Vec<Pair> = vec![
         (b":authority".to_vec(), request.host.clone().into_bytes()),
         (b":path".to_vec(), request.path.clone().into_bytes()),
         (b":method".to_vec(), request.method.clone().into_bytes()),
-        (b":scheme".to_vec(), b"http".to_vec()),
+        (b":scheme".to_vec(), scheme.to_vec()),
     ];
     for (name, value) in &request.headers {
         let name = name.to_ascii_lowercase().into_bytes();
@@ -134,7 +141,7 @@ fn head(request: &Request, protocol: Protocol) -> Vec<Pair> {
             Framing::Chunked => {}
         }
     }
-    head.push((b"x-forwarded-proto".to_vec(), b"http".to_vec()));
+    head.push((b"x-forwarded-proto".to_vec(), scheme.to_vec()));
     if !head.iter().any(|(name, _)| name == b"x-request-id") {
         head.push((
             b"x-request-id".to_vec(),

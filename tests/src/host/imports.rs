@@ -3,14 +3,16 @@
 //! A function that the module imports and that stands neither here nor in `wasi` does not link, and the module does not
 //! load: that is the test of the import list from this side.
 
+mod metrics;
+mod stored;
+
 use wasmtime::{Caller, ExternType, Linker, Module, Result};
 
-use super::properties;
-use super::state::{Host, Later, LogLine, ROOT, Reply};
+use super::state::{Host, Iteration, Later, LogLine, ROOT, Reply};
 use super::wire::{BufferKind, Code, MapKind, Status, bytes_to_pairs, pairs_to_bytes};
-use super::{crypto, wasi};
+use super::{calls, wasi};
 
-const MODULE: &str = "env";
+pub(super) const MODULE: &str = "env";
 type In<'a> = Caller<'a, Host>;
 
 pub(super) fn link(linker: &mut Linker<Host>) -> Result<()> {
@@ -20,7 +22,9 @@ pub(super) fn link(linker: &mut Linker<Host>) -> Result<()> {
     header_maps(linker)?;
     header_values(linker)?;
     streams(linker)?;
-    stored(linker)?;
+    metrics::link(linker)?;
+    stored::link(linker)?;
+    calls::link(linker)?;
     Ok(())
 }
 
@@ -88,10 +92,6 @@ fn buffers(linker: &mut Linker<Host>) -> Result<()> {
             };
             let from = start.min(buffer.len());
             let bytes = buffer[from..from.saturating_add(length).min(buffer.len())].to_vec();
-            if bytes.is_empty() {
-                // Nothing is written to the two places, as in the gateway.
-                return Status::Ok.into();
-            }
             give(&mut caller, &bytes, at, size_at)
         },
     )?;
@@ -110,6 +110,9 @@ fn buffers(linker: &mut Linker<Host>) -> Result<()> {
             ) else {
                 return Status::BadArgument.into();
             };
+            if kind == BufferKind::CallBody {
+                return Status::BadArgument.into();
+            }
             let Some(buffer) = caller.data_mut().buffer(kind) else {
                 return Status::NotFound.into();
             };
@@ -144,11 +147,12 @@ fn header_maps(linker: &mut Linker<Host>) -> Result<()> {
         "proxy_get_header_map_pairs",
         |mut caller: In<'_>, kind: i32, at: i32, size_at: i32| {
             count(&mut caller, "proxy_get_header_map_pairs");
-            let Some(map) = MapKind::parse(kind).and_then(|kind| caller.data_mut().map(kind))
-            else {
+            let Some(kind) = MapKind::parse(kind) else {
                 return Status::BadArgument.into();
             };
-            let bytes = pairs_to_bytes(&map.pairs);
+            // A map that is not there has no pairs; only single values of it are a bad argument.
+            let map = caller.data_mut().map(kind);
+            let bytes = map.map_or(Vec::new(), |map| pairs_to_bytes(&map.pairs));
             give(&mut caller, &bytes, at, size_at)
         },
     )?;
@@ -316,8 +320,9 @@ fn streams(linker: &mut Linker<Host>) -> Result<()> {
             };
             let later = match way {
                 0 => {
-                    if stream.request.held.is_some() && !stream.request.ended {
-                        // The chunk of this moment is lost on hosts before 1.40.
+                    let shown = stream.request.iteration == Iteration::Stopped;
+                    if shown && stream.request.held.is_some() && !stream.request.ended {
+                        // The chunk of this moment is lost on hosts before 1.40. What was never shown is not.
                         host.trouble("the module resumed a request in the middle of its body");
                     }
                     Later::ResumeRequest(current)
@@ -325,6 +330,13 @@ fn streams(linker: &mut Linker<Host>) -> Result<()> {
                 1 => Later::ResumeResponse(current),
                 _ => return Status::BadArgument.into(),
             };
+            // From the call on, and not only from the resume on, nothing of the request can be seen or changed.
+            if let Some(stream) = host.stream() {
+                stream.request.headers.visible = false;
+                if let Some(trailers) = &mut stream.request.trailers {
+                    trailers.visible = false;
+                }
+            }
             host.later.push_back(later);
             Status::Ok.into()
         },
@@ -366,115 +378,9 @@ fn streams(linker: &mut Linker<Host>) -> Result<()> {
     Ok(())
 }
 
-fn stored(linker: &mut Linker<Host>) -> Result<()> {
-    linker.func_wrap(
-        MODULE,
-        "proxy_get_property",
-        |mut caller: In<'_>, path: i32, path_size: i32, at: i32, size_at: i32| {
-            count(&mut caller, "proxy_get_property");
-            let Some(path) = read(&mut caller, path, path_size) else {
-                return broken(&mut caller, "proxy_get_property");
-            };
-            let Ok(path) = String::from_utf8(path) else {
-                return Status::BadArgument.into();
-            };
-            let segments: Vec<&str> = path.split('\0').collect();
-            match properties::read(caller.data_mut(), &segments) {
-                Some(value) => give(&mut caller, &value, at, size_at),
-                None => Status::NotFound.into(),
-            }
-        },
-    )?;
-    linker.func_wrap(
-        MODULE,
-        "proxy_set_property",
-        |mut caller: In<'_>, path: i32, path_size: i32, value: i32, value_size: i32| {
-            count(&mut caller, "proxy_set_property");
-            let (Some(path), Some(value)) = (
-                read(&mut caller, path, path_size),
-                read(&mut caller, value, value_size),
-            ) else {
-                return broken(&mut caller, "proxy_set_property");
-            };
-            let Ok(path) = String::from_utf8(path) else {
-                return Status::BadArgument.into();
-            };
-            let wrote = properties::write(caller.data_mut(), &path, &value);
-            Code::from(if wrote { Status::Ok } else { Status::NotFound })
-        },
-    )?;
-    linker.func_wrap(
-        MODULE,
-        "proxy_get_shared_data",
-        |mut caller: In<'_>, key: i32, key_size: i32, at: i32, size_at: i32, cas_at: i32| {
-            count(&mut caller, "proxy_get_shared_data");
-            let Some(key) = read(&mut caller, key, key_size) else {
-                return broken(&mut caller, "proxy_get_shared_data");
-            };
-            let Some((value, cas)) = caller.data().shared.read(&key) else {
-                return Status::NotFound.into();
-            };
-            if write(&mut caller, cas_at, &cas.to_le_bytes()).is_none() {
-                return broken(&mut caller, "proxy_get_shared_data");
-            }
-            give(&mut caller, &value, at, size_at)
-        },
-    )?;
-    linker.func_wrap(
-        MODULE,
-        "proxy_set_shared_data",
-        |mut caller: In<'_>, key: i32, key_size: i32, value: i32, value_size: i32, cas: i32| {
-            count(&mut caller, "proxy_set_shared_data");
-            let (Some(key), Some(value)) = (
-                read(&mut caller, key, key_size),
-                read(&mut caller, value, value_size),
-            ) else {
-                return broken(&mut caller, "proxy_set_shared_data");
-            };
-            let wrote = caller
-                .data()
-                .shared
-                .write(&key, &value, cas.cast_unsigned());
-            Code::from(if wrote {
-                Status::Ok
-            } else {
-                Status::CasMismatch
-            })
-        },
-    )?;
-    linker.func_wrap(
-        MODULE,
-        "proxy_call_foreign_function",
-        |mut caller: In<'_>,
-         name: i32,
-         name_size: i32,
-         arguments: i32,
-         size: i32,
-         at: i32,
-         size_at: i32| {
-            count(&mut caller, "proxy_call_foreign_function");
-            let (Some(name), Some(arguments)) = (
-                read(&mut caller, name, name_size),
-                read(&mut caller, arguments, size),
-            ) else {
-                return broken(&mut caller, "proxy_call_foreign_function");
-            };
-            if name != b"verify_signature" || !caller.data().host_crypto {
-                return Status::NotFound.into();
-            }
-            match crypto::verify_signature(&arguments) {
-                Some(answer) => give(&mut caller, &answer, at, size_at),
-                None => Status::BadArgument.into(),
-            }
-        },
-    )?;
-    Ok(())
-}
-
 /// What a module imports only because the SDK's trait objects carry it. Calling one is the end of the VM.
 const CARRIED: &[&str] = &[
     "proxy_dequeue_shared_queue",
-    "proxy_dispatch_http_call",
     "proxy_enqueue_shared_queue",
     "proxy_get_status",
     "proxy_grpc_call",
@@ -565,7 +471,8 @@ fn written(wrote: Option<()>) -> Code {
     })
 }
 
-fn broken(caller: &mut In<'_>, function: &str) -> Code {
+/// A pointer that a sound module does not give.
+pub(super) fn broken(caller: &mut In<'_>, function: &str) -> Code {
     caller
         .data_mut()
         .trouble(format!("{function}: a pointer out of bounds"));
@@ -588,7 +495,7 @@ fn writable(caller: &mut In<'_>, kind: i32, change: impl FnOnce(&mut super::stat
 }
 
 /// A header with a line break, a zero byte or an empty name would split or cut a message.
-fn sound(caller: &mut In<'_>, name: &[u8], value: &[u8]) {
+pub(super) fn sound(caller: &mut In<'_>, name: &[u8], value: &[u8]) {
     let split = |bytes: &[u8]| bytes.iter().any(|b| matches!(b, b'\r' | b'\n' | 0));
     if name.is_empty() || split(name) || split(value) {
         caller.data_mut().trouble(format!(

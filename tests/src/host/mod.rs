@@ -7,6 +7,7 @@
 //! of a body, a local reply after the answer began, a pointer out of bounds, a header with a line break) is written down
 //! as trouble, and a case with trouble fails.
 
+mod calls;
 mod crypto;
 mod drive;
 mod flow;
@@ -20,6 +21,7 @@ mod vm;
 mod wasi;
 mod wire;
 
+pub use calls::{Behaviour, Call, Clusters, Response};
 pub use drive::run;
 pub use flow::Settings;
 pub use shared::SharedData;

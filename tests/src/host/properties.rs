@@ -1,9 +1,11 @@
 //! Properties: what `get_property` tells of the current stream, in the gateway's encoding.
 //!
-//! Not here on purpose: everything of TLS. A plain connection has none of it, and level 3 knows plain connections only.
+//! Of TLS: what the gateway's crypto library tells of the connection, a certificate that nobody vouches for included. A
+//! resumed session, whose certificate is no longer known to be valid, is seen on the real gateway only.
 
 use super::state::{Host, Stream};
-use crate::scenario::Protocol;
+use crate::certificates::Certificate;
+use crate::scenario::{ClientTls, Protocol, TlsVersion};
 
 /// The value at a path of segments; `None` is NotFound.
 pub(super) fn read(host: &mut Host, path: &[&str]) -> Option<Vec<u8>> {
@@ -18,8 +20,7 @@ pub(super) fn read(host: &mut Host, path: &[&str]) -> Option<Vec<u8>> {
     match path {
         ["request", rest @ ..] => request(stream, rest, now),
         ["response", rest @ ..] => response(stream, rest),
-        ["connection", "mtls"] => Some(vec![0]),
-        ["connection", "id"] => Some(7u64.to_le_bytes().to_vec()),
+        ["connection", rest @ ..] => connection(stream.connection, rest),
         ["source", "address"] => Some(b"127.0.0.1:40000".to_vec()),
         ["source", "port"] => Some(40000u64.to_le_bytes().to_vec()),
         ["destination", "address"] => Some(b"127.0.0.1:8080".to_vec()),
@@ -41,6 +42,38 @@ pub(super) fn write(host: &mut Host, path: &str, value: &[u8]) -> bool {
         .filter_state
         .insert(format!("wasm.{path}"), value.to_vec());
     true
+}
+
+/// Booleans are one byte, on a plain connection too; what the connection does not have is NotFound.
+fn connection(tls: Option<ClientTls>, path: &[&str]) -> Option<Vec<u8>> {
+    let certificate: Option<&Certificate> = tls.and_then(|tls| tls.certificate);
+    match path {
+        ["id"] => Some(7u64.to_le_bytes().to_vec()),
+        ["mtls"] => Some(vec![u8::from(certificate.is_some())]),
+        ["peer_certificate_valid"] => {
+            Some(vec![u8::from(certificate.is_some_and(|peer| peer.valid))])
+        }
+        // The leaf as plain PEM, byte for byte as the authority wrote it.
+        ["peer_certificate"] => certificate.map(|peer| peer.chain_pem.as_bytes().to_vec()),
+        ["sha256_peer_certificate_digest"] => certificate.map(|peer| {
+            let hex: String = peer.sha256().iter().map(|b| format!("{b:02x}")).collect();
+            hex.into_bytes()
+        }),
+        // The first one only.
+        ["uri_san_peer_certificate"] => certificate
+            .and_then(|peer| peer.uris.first())
+            .map(|uri| uri.as_bytes().to_vec()),
+        ["subject_peer_certificate"] => tls.map(|_| {
+            certificate.map_or(Vec::new(), |peer| {
+                format!("CN={},O=Postern TEST-ONLY", peer.name).into_bytes()
+            })
+        }),
+        ["tls_version"] => tls.map(|tls| match tls.version {
+            TlsVersion::V1_2 => b"TLSv1.2".to_vec(),
+            TlsVersion::V1_3 => b"TLSv1.3".to_vec(),
+        }),
+        _ => None,
+    }
 }
 
 fn request(stream: &Stream, path: &[&str], now: u64) -> Option<Vec<u8>> {

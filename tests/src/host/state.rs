@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use wasmtime::{Memory, TypedFunc};
 
+use super::calls::{Answered, Clusters, Pending};
 use super::shared::SharedData;
 use super::wire::{BufferKind, MapKind, Pair};
-use crate::scenario::{Answer, Forwarded, Mode, Protocol, Upstream};
+use crate::scenario::{Answer, ClientTls, Forwarded, Mode, Protocol, Upstream};
 
 /// A stream, by the number of its context in the VM.
 pub type StreamId = u32;
@@ -28,6 +29,13 @@ pub(super) struct Host {
     pub(super) memory: Option<Memory>,
     pub(super) allocate: Option<TypedFunc<i32, i32>>,
     pub(super) shared: SharedData,
+    pub(super) clusters: Clusters,
+    /// Calls under way; they belong to the root context.
+    pub(super) pending: Vec<Pending>,
+    /// The token of the last call.
+    pub(super) next_token: u32,
+    /// The answer whose callback runs now.
+    pub(super) answered: Option<Answered>,
     pub(super) environment: Vec<String>,
     pub(super) configuration: Vec<u8>,
     pub(super) now_ns: u64,
@@ -44,6 +52,8 @@ pub(super) struct Host {
     pub(super) trouble: Vec<String>,
     /// How often each host function was called.
     pub(super) calls: BTreeMap<&'static str, u64>,
+    /// The counters that the module defined, by their number: name and value.
+    pub(super) counters: Vec<(String, u64)>,
     /// Whether `verify_signature` answers, as on a host that has it.
     pub(super) host_crypto: bool,
 }
@@ -191,6 +201,7 @@ pub(super) struct Stream {
     pub(super) mode: Mode,
     pub(super) upstream: Upstream,
     pub(super) buffer_limit: usize,
+    pub(super) connection: Option<ClientTls>,
     pub(super) request: Way,
     pub(super) response: Way,
     pub(super) behind: Behind,
@@ -244,6 +255,14 @@ impl Host {
 
     /// The map that the current context may see now.
     pub(super) fn map(&mut self, kind: MapKind) -> Option<&mut Map> {
+        // Of a call's answer every context sees everything, while its callback runs.
+        if let MapKind::CallHeaders | MapKind::CallTrailers = kind {
+            let answered = self.answered.as_mut()?;
+            return match kind {
+                MapKind::CallTrailers => answered.trailers.as_mut(),
+                _ => Some(&mut answered.headers),
+            };
+        }
         let stream = self.stream()?;
         let logging = stream.logging;
         let map = match kind {
@@ -251,6 +270,7 @@ impl Host {
             MapKind::RequestTrailers => stream.request.trailers.as_mut(),
             MapKind::ResponseHeaders => Some(&mut stream.response.headers),
             MapKind::ResponseTrailers => stream.response.trailers.as_mut(),
+            MapKind::CallHeaders | MapKind::CallTrailers => None,
         }?;
         (map.visible || (logging && !map.pairs.is_empty())).then_some(map)
     }
@@ -260,6 +280,7 @@ impl Host {
         match kind {
             BufferKind::RequestBody => self.stream()?.request.body(),
             BufferKind::ResponseBody => self.stream()?.response.body(),
+            BufferKind::CallBody => Some(&mut self.answered.as_mut()?.body),
             BufferKind::PluginConfiguration => Some(&mut self.configuration),
             BufferKind::VmConfiguration => None,
         }

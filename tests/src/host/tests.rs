@@ -1,5 +1,8 @@
 //! The host's own rules, each seen through a guest that does what its configuration says (`guest.wat`).
 
+mod calls;
+mod connection;
+
 use super::flow::Settings;
 use super::state::{Finished, StreamId};
 use super::vm::{Compiled, HostFault, Vm};

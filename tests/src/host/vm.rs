@@ -11,6 +11,7 @@ use wasmtime::{
     Config, Engine, InstancePre, Linker, Module, Store, TypedFunc, WasmParams, WasmResults,
 };
 
+use super::calls::{Answered, Behaviour, Clusters, Pending};
 use super::imports;
 use super::shared::SharedData;
 use super::state::{Host, Later, LogLine, ROOT, StreamId};
@@ -119,6 +120,7 @@ callbacks! {
     proxy_on_vm_start: (i32, i32) => i32;
     proxy_on_configure: (i32, i32) => i32;
     proxy_on_tick: i32 => ();
+    proxy_on_http_call_response: (i32, i32, i32, i32, i32) => ();
     proxy_on_request_headers: (i32, i32, i32) => i32;
     proxy_on_request_body: (i32, i32, i32) => i32;
     proxy_on_request_trailers: (i32, i32) => i32;
@@ -147,6 +149,8 @@ pub struct Setup {
     pub configuration: String,
     /// What the workers share.
     pub shared: SharedData,
+    /// What the workers can call.
+    pub clusters: Clusters,
     /// Seconds since 1970 at the start.
     pub now: u64,
     /// Whether the host offers `verify_signature`.
@@ -162,6 +166,7 @@ impl Vm {
         let setup = Setup {
             configuration: policy.to_owned(),
             shared: SharedData::default(),
+            clusters: Clusters::default(),
             now,
             host_crypto: true,
         };
@@ -180,6 +185,10 @@ impl Vm {
             memory: None,
             allocate: None,
             shared: setup.shared,
+            clusters: setup.clusters,
+            pending: Vec::new(),
+            next_token: 0,
+            answered: None,
             environment: gateway::ENVIRONMENT
                 .iter()
                 .map(|(name, value)| format!("{name}={value}"))
@@ -196,6 +205,7 @@ impl Vm {
             log: Vec::new(),
             trouble: Vec::new(),
             calls: BTreeMap::new(),
+            counters: Vec::new(),
             host_crypto: setup.host_crypto,
         };
         let now_ns = host.now_ns;
@@ -315,22 +325,87 @@ impl Vm {
         number
     }
 
-    /// Lets time pass and runs the ticks that fall into it.
+    /// Lets time pass and runs the ticks and the answers to calls that fall into it, in their order.
     pub fn advance(&mut self, milliseconds: u64) {
-        let calls = Arc::clone(&self.callbacks);
         let until = self.store.data().now_ns + milliseconds * 1_000_000;
-        loop {
+        while !self.dead {
             let period = u64::from(self.store.data().tick_ms) * 1_000_000;
-            let next = self.ticked_ns + period;
-            if period == 0 || next > until || self.dead {
+            let tick = (period > 0).then_some(self.ticked_ns + period);
+            let answer = self
+                .store
+                .data()
+                .pending
+                .iter()
+                .map(|call| call.due_ns)
+                .min();
+            let Some(next) = tick
+                .into_iter()
+                .chain(answer)
+                .min()
+                .filter(|at| *at <= until)
+            else {
                 break;
-            }
-            self.ticked_ns = next;
+            };
             let now = self.store.data().now_ns.max(next);
             self.store.data_mut().now_ns = now;
-            self.call(ROOT, calls.proxy_on_tick.as_ref(), ROOT.cast_signed());
+            if answer == Some(next) {
+                self.answer_call(next);
+            } else {
+                self.ticked_ns = next;
+                let calls = Arc::clone(&self.callbacks);
+                self.call(ROOT, calls.proxy_on_tick.as_ref(), ROOT.cast_signed());
+            }
         }
         self.store.data_mut().now_ns = until;
+    }
+
+    /// Hands the module the answer that is due, in the root context.
+    fn answer_call(&mut self, due_ns: u64) {
+        let host = self.store.data_mut();
+        let Some(at) = host.pending.iter().position(|call| call.due_ns == due_ns) else {
+            return;
+        };
+        let Pending { token, answer, .. } = host.pending.remove(at);
+        host.answered = answer.as_ref().map(Answered::of);
+        let size = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+        let (headers, body, trailers) = host.answered.as_ref().map_or((0, 0, 0), |answered| {
+            let trailers = answered.trailers.as_ref();
+            (
+                size(answered.headers.pairs.len()),
+                size(answered.body.len()),
+                size(trailers.map_or(0, |trailers| trailers.pairs.len())),
+            )
+        });
+        let calls = Arc::clone(&self.callbacks);
+        self.call(
+            ROOT,
+            calls.proxy_on_http_call_response.as_ref(),
+            (
+                ROOT.cast_signed(),
+                token.cast_signed(),
+                headers,
+                body,
+                trailers,
+            ),
+        );
+        self.store.data_mut().answered = None;
+    }
+
+    /// Lets a cluster exist, or behave otherwise from now on, for every VM that shares it.
+    pub fn cluster(&self, name: &str, behaviour: Behaviour) {
+        self.store.data().clusters.set(name, behaviour);
+    }
+
+    /// What this VM can call, and what was called.
+    #[must_use]
+    pub fn clusters(&self) -> Clusters {
+        self.store.data().clusters.clone()
+    }
+
+    /// Calls that were made and have no answer yet.
+    #[must_use]
+    pub fn calls_under_way(&self) -> usize {
+        self.store.data().pending.len()
     }
 
     /// What went wrong so far; empty when nothing did.
@@ -376,6 +451,15 @@ impl Vm {
     #[must_use]
     pub fn open_streams(&self) -> usize {
         self.store.data().streams.len()
+    }
+
+    /// The value of a counter of the module; 0 for one that it did not define.
+    #[must_use]
+    pub fn counter(&self, name: &str) -> u64 {
+        let mut counters = self.store.data().counters.iter();
+        counters
+            .find(|(known, _)| known == name)
+            .map_or(0, |(_, value)| *value)
     }
 
     /// How often a host function was called.

@@ -28,6 +28,8 @@ pub(super) enum MapKind {
     RequestTrailers,
     ResponseHeaders,
     ResponseTrailers,
+    CallHeaders,
+    CallTrailers,
 }
 
 impl MapKind {
@@ -37,6 +39,8 @@ impl MapKind {
             1 => Some(MapKind::RequestTrailers),
             2 => Some(MapKind::ResponseHeaders),
             3 => Some(MapKind::ResponseTrailers),
+            6 => Some(MapKind::CallHeaders),
+            7 => Some(MapKind::CallTrailers),
             _ => None,
         }
     }
@@ -47,6 +51,7 @@ impl MapKind {
 pub(super) enum BufferKind {
     RequestBody,
     ResponseBody,
+    CallBody,
     VmConfiguration,
     PluginConfiguration,
 }
@@ -56,6 +61,7 @@ impl BufferKind {
         match number {
             0 => Some(BufferKind::RequestBody),
             1 => Some(BufferKind::ResponseBody),
+            4 => Some(BufferKind::CallBody),
             6 => Some(BufferKind::VmConfiguration),
             7 => Some(BufferKind::PluginConfiguration),
             _ => None,

@@ -4,13 +4,14 @@
 //! what client and upstream saw; what is forwarded is what was sent, byte by byte; no request is completed towards
 //! upstream without an allow; no secret in a log, a record, an answer or a header; the gateway is healthy.
 
-use std::collections::BTreeSet;
+mod record;
+
 use std::fmt;
 
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
-use super::model::{Expect, Framing, Mode, Protocol, Reached};
+use self::record::{agrees, expected_record, one_record, well_formed};
+use super::model::{Framing, Mode, Protocol, Reached};
 use super::observed::{Answer, Forwarded, Headers, Observed};
 use super::{Case, Request};
 
@@ -37,6 +38,7 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 /// The differences found so far.
+#[derive(Debug)]
 struct Findings(Vec<String>);
 
 impl Findings {
@@ -73,39 +75,6 @@ pub(super) fn judge(case: &Case, request: &Request, observed: &Observed) -> Resu
         seen: seen(observed),
     })
 }
-
-/// The one record of the request, from both places where it is told.
-fn one_record(observed: &Observed, findings: &mut Findings) -> Option<Value> {
-    findings.expect(observed.log_records.len() == 1, || {
-        format!("{} records in the log, not one", observed.log_records.len())
-    });
-    findings.expect(observed.state_records.len() == 1, || {
-        format!(
-            "{} records in filter state, not one",
-            observed.state_records.len()
-        )
-    });
-    let text = observed
-        .log_records
-        .first()
-        .or(observed.state_records.first())?;
-    if let (Some(log), Some(state)) = (observed.log_records.first(), observed.state_records.first())
-    {
-        findings.expect(log == state, || {
-            format!("the log's record and the filter state's differ:\n    {log}\n    {state}")
-        });
-    }
-    match serde_json::from_str(text) {
-        Ok(record) => Some(record),
-        Err(e) => {
-            findings
-                .0
-                .push(format!("the record is not JSON ({e}): {text}"));
-            None
-        }
-    }
-}
-
 fn answer(case: &Case, request: &Request, observed: &Observed, findings: &mut Findings) {
     let expect = &case.scenario.expect;
     let Some(status) = expect.status.of(case.mode) else {
@@ -246,21 +215,7 @@ fn forwarded(
             )
         });
         if record.is_some_and(|record| !record["caller"].is_null()) {
-            matched(
-                "upstream header",
-                "authorization",
-                "absent",
-                &sent.headers,
-                findings,
-            );
-            let token = request.token.as_deref().unwrap_or("\0");
-            findings.expect(
-                !sent
-                    .headers
-                    .iter()
-                    .any(|(_, value)| String::from_utf8_lossy(value).contains(token)),
-                || "the token went to upstream in a header".to_owned(),
-            );
+            credentials(case, request, sent, findings);
         }
     }
     match expect.upstream.of(case.mode) {
@@ -294,15 +249,44 @@ fn forwarded(
     }
     for (name, wanted) in &expect.upstream_headers {
         match (wanted.of(case.mode), observed.forwarded.first()) {
-            (Some(wanted), Some(sent)) => {
-                matched("upstream header", name, wanted, &sent.headers, findings)
-            }
+            (Some(wanted), Some(sent)) => matched(
+                "upstream header",
+                name,
+                &told(wanted, request),
+                &sent.headers,
+                findings,
+            ),
             (Some(_), None) => findings
                 .0
                 .push(format!("upstream header {name}: upstream saw no request")),
             (None, _) => {}
         }
     }
+}
+
+/// No credential goes on to upstream, but where the scenario names the place.
+fn credentials(case: &Case, request: &Request, sent: &Forwarded, findings: &mut Findings) {
+    let expect = &case.scenario.expect;
+    let kept = |name: &str| expect.upstream_headers.contains_key(name);
+    for name in ["authorization", "dpop"] {
+        if !kept(name) {
+            matched("upstream header", name, "absent", &sent.headers, findings);
+        }
+    }
+    let Some(token) = request.token.as_deref() else {
+        return;
+    };
+    findings.expect(
+        !sent
+            .headers
+            .iter()
+            .any(|(name, value)| !kept(name) && String::from_utf8_lossy(value).contains(token)),
+        || "the token went to upstream in a header".to_owned(),
+    );
+    findings.expect(
+        expect.upstream_path.is_some() || !sent.path.contains(token),
+        || "the token went to upstream in the path".to_owned(),
+    );
 }
 
 fn whole(case: &Case, request: &Request, sent: &Forwarded, findings: &mut Findings) {
@@ -319,12 +303,25 @@ fn whole(case: &Case, request: &Request, sent: &Forwarded, findings: &mut Findin
     findings.expect(sent.method == request.method, || {
         format!("upstream saw method {}", sent.method)
     });
-    findings.expect(sent.path == request.path, || {
-        format!("upstream saw path {}", sent.path)
+    let path = case.scenario.expect.upstream_path.as_ref();
+    let path = path.and_then(|path| path.of(case.mode));
+    let path = path.map_or(request.path.clone(), |path| told(path, request));
+    findings.expect(sent.path == path, || {
+        format!("upstream saw path {}, expected {path}", sent.path)
     });
     // The gateway's buffer filter tells a length, and an HTTP/1.1 request with a length has no trailers.
     let lost = case.mode == Mode::Buffer && case.protocol == Protocol::H1;
-    for (name, value) in request.trailers.iter().filter(|_| !lost) {
+    let named = &case.scenario.expect.upstream_trailers;
+    for (name, wanted) in named.iter().filter(|_| !lost) {
+        if let Some(wanted) = wanted.of(case.mode) {
+            matched("upstream trailer", name, wanted, &sent.trailers, findings);
+        }
+    }
+    let others = request
+        .trailers
+        .iter()
+        .filter(|(name, _)| !lost && !named.contains_key(name));
+    for (name, value) in others {
         let seen: Vec<&[u8]> = values(&sent.trailers, name);
         let ours = name
             .to_ascii_lowercase()
@@ -340,252 +337,11 @@ fn whole(case: &Case, request: &Request, sent: &Forwarded, findings: &mut Findin
         });
     }
 }
-
-const MEMBERS: &[&str] = &[
-    "v",
-    "time",
-    "id",
-    "instance",
-    "policy",
-    "requestId",
-    "traceparent",
-    "route",
-    "operation",
-    "model",
-    "method",
-    "path",
-    "caller",
-    "peer",
-    "decision",
-    "rule",
-    "refusal",
-    "fault",
-    "request",
-    "response",
-    "durationMs",
-];
-
-/// The form of a record: every member, no other, each of its kind.
-fn well_formed(record: &Value, findings: &mut Findings) {
-    members(record, "record", MEMBERS, findings);
-    members(
-        &record["request"],
-        "record.request",
-        &["bytes", "complete", "digest"],
-        findings,
-    );
-    members(
-        &record["response"],
-        "record.response",
-        &["status", "bytes", "details", "flags"],
-        findings,
-    );
-    if !record["caller"].is_null() {
-        members(
-            &record["caller"],
-            "record.caller",
-            &["name", "issuer", "subject", "tenant"],
-            findings,
-        );
-    }
-    findings.expect(record["v"] == 1, || format!("record.v is {}", record["v"]));
-    findings.expect(timestamp(&record["time"]), || {
-        format!("record.time is {}", record["time"])
-    });
-    findings.expect(
-        record["id"].as_str().is_some_and(|id| id.len() >= 16),
-        || format!("record.id is {}", record["id"]),
-    );
-    findings.expect(digest(&record["policy"]), || {
-        format!("record.policy is {}", record["policy"])
-    });
-    findings.expect(
-        record["request"]["digest"].is_null() || digest(&record["request"]["digest"]),
-        || format!("record.request.digest is {}", record["request"]["digest"]),
-    );
-    findings.expect(record["durationMs"].is_u64(), || {
-        format!("record.durationMs is {}", record["durationMs"])
-    });
-    findings.expect(
-        !record["path"]
-            .as_str()
-            .is_some_and(|path| path.contains('?')),
-        || "record.path carries the query".to_owned(),
-    );
-    let refused = record["decision"] == "refuse";
-    findings.expect(
-        ["allow", "refuse", "none"]
-            .iter()
-            .any(|decision| record["decision"] == *decision),
-        || format!("record.decision is {}", record["decision"]),
-    );
-    findings.expect(refused == record["refusal"].is_string(), || {
-        format!(
-            "decision {} with refusal {}",
-            record["decision"], record["refusal"]
-        )
-    });
-    findings.expect(refused == record["fault"].is_string(), || {
-        format!(
-            "decision {} with fault {}",
-            record["decision"], record["fault"]
-        )
-    });
-}
-
-fn members(value: &Value, place: &str, wanted: &[&str], findings: &mut Findings) {
-    let Some(object) = value.as_object() else {
-        findings.0.push(format!("{place} is no object: {value}"));
-        return;
-    };
-    let seen: BTreeSet<&str> = object.keys().map(String::as_str).collect();
-    let wanted: BTreeSet<&str> = wanted.iter().copied().collect();
-    findings.expect(seen == wanted, || {
-        format!(
-            "{place}: missing {:?}, unknown {:?}",
-            wanted.difference(&seen).collect::<Vec<_>>(),
-            seen.difference(&wanted).collect::<Vec<_>>()
-        )
-    });
-}
-
-/// `2026-11-22T04:04:23.123Z`
-fn timestamp(value: &Value) -> bool {
-    const FORM: &[u8] = b"dddd-dd-ddTdd:dd:dd.dddZ";
-    value.as_str().is_some_and(|text| {
-        text.len() == FORM.len()
-            && text.bytes().zip(FORM).all(|(seen, form)| {
-                if *form == b'd' {
-                    seen.is_ascii_digit()
-                } else {
-                    seen == *form
-                }
-            })
-    })
-}
-
-/// `sha-256=` and 64 lower-case hex digits.
-fn digest(value: &Value) -> bool {
-    value
-        .as_str()
-        .and_then(|text| text.strip_prefix("sha-256="))
-        .is_some_and(|hex| {
-            hex.len() == 64
-                && hex
-                    .bytes()
-                    .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-        })
-}
-
-/// The record tells what client and upstream saw.
-fn agrees(
-    case: &Case,
-    request: &Request,
-    observed: &Observed,
-    record: &Value,
-    findings: &mut Findings,
-) {
-    let id = record["id"].as_str().unwrap_or_default();
-    if let Some(answer) = &observed.answer {
-        let seen = values(&answer.headers, "x-postern-audit-id");
-        // A request that the gateway refuses before us has a record and no id; a scenario says so where it is so.
-        let before_us = case
-            .scenario
-            .expect
-            .headers
-            .contains_key("x-postern-audit-id");
-        findings.expect(before_us || seen == [id.as_bytes()], || {
-            format!("x-postern-audit-id of the answer is not the record's id {id}")
-        });
-        findings.expect(record["response"]["status"] == answer.status, || {
-            format!(
-                "record.response.status {}, the client saw {}",
-                record["response"]["status"], answer.status
-            )
-        });
-    }
-    for sent in &observed.forwarded {
-        let seen = values(&sent.headers, "x-postern-audit-id");
-        findings.expect(seen == [id.as_bytes()], || {
-            format!("x-postern-audit-id towards upstream is not the record's id {id}")
-        });
-    }
-    if let (Some(details), Some(recorded)) =
-        (&observed.details, record["response"]["details"].as_str())
-    {
-        findings.expect(details == recorded, || {
-            format!("record.response.details {recorded}, the gateway's {details}")
-        });
-    }
-    let complete = record["request"]["complete"] == true;
-    let hash = &record["request"]["digest"];
-    if let Some(sent) = observed.forwarded.iter().find(|sent| sent.complete) {
-        findings.expect(complete, || {
-            "upstream saw a complete request, the record says incomplete".to_owned()
-        });
-        findings.expect(hash.is_null() || *hash == sha256(&sent.body), || {
-            format!(
-                "record.request.digest {hash} is not of the {} bytes forwarded",
-                sent.body.len()
-            )
-        });
-    } else {
-        findings.expect(hash.is_null(), || {
-            "a digest is recorded though nothing complete was forwarded".to_owned()
-        });
-    }
-    if case.scenario.request.path != "*" {
-        let path = request.path.split(['?', '#']).next().unwrap_or_default();
-        findings.expect(
-            record["path"].is_null()
-                || record["path"]
-                    .as_str()
-                    .is_some_and(|seen| path.starts_with(seen) || seen == path),
-            || format!("record.path {}, requested {path}", record["path"]),
-        );
-    }
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    let hex: String = Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("sha-256={hex}")
-}
-
-fn expected_record(case: &Case, request: &Request, record: &Value, findings: &mut Findings) {
-    let Expect {
-        record: wanted,
-        details,
-        ..
-    } = &case.scenario.expect;
-    for (path, each) in wanted {
-        let Some(wanted) = each.of(case.mode) else {
-            continue;
-        };
-        let mut seen = record;
-        for step in path.split('.') {
-            seen = &seen[step];
-        }
-        let holds = match (wanted, seen) {
-            (Value::String(text), Value::Number(number)) if text == "body" => {
-                number.as_u64() == u64::try_from(request.body_bytes().len()).ok()
-            }
-            (Value::String(text), _) if text == "body" => *seen == sha256(request.body_bytes()),
-            (Value::String(text), Value::String(seen)) => matches(text, Some(seen.as_bytes())),
-            (Value::String(text), _) if text == "present" => !seen.is_null(),
-            (wanted, seen) => wanted == seen,
-        };
-        findings.expect(holds, || {
-            format!("record.{path} is {seen}, expected {wanted}")
-        });
-    }
-    if let Some(wanted) = details.as_ref().and_then(|details| details.of(case.mode)) {
-        let seen = record["response"]["details"].as_str();
-        findings.expect(matches(wanted, seen.map(str::as_bytes)), || {
-            format!("response code details {seen:?}, expected {wanted}")
-        });
+/// A wanted text with the token of the request in its place.
+fn told(wanted: &str, request: &Request) -> String {
+    match &request.token {
+        Some(token) => wanted.replace("${token}", token),
+        None => wanted.to_owned(),
     }
 }
 
@@ -704,7 +460,6 @@ fn seen(observed: &Observed) -> String {
 fn short(text: &str) -> String {
     text.chars().take(400).collect()
 }
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -734,20 +489,88 @@ mod tests {
     }
 
     #[test]
-    fn a_record_out_of_form_is_found() {
-        let mut findings = Findings(Vec::new());
-        well_formed(
-            &serde_json::json!({"v": 2, "time": "yesterday"}),
-            &mut findings,
-        );
-        assert!(findings.0.len() >= 5, "{:?}", findings.0);
+    fn a_token_reaches_upstream_only_where_the_scenario_names_the_place() {
+        use serde_json::json;
+        // (expectation besides, path and header that upstream saw, findings)
+        for (more, path, header, count) in [
+            (json!({}), "/v1/models", ("x-other", "1"), 0),
+            (
+                json!({}),
+                "/v1/models",
+                ("authorization", "Bearer ${token}"),
+                2,
+            ),
+            (json!({}), "/v1/models", ("cookie", "a=${token}"), 1),
+            (json!({}), "/v1/models?key=${token}", ("x-other", "1"), 1),
+            (
+                json!({ "upstream_headers": { "authorization": "Bearer ${token}" } }),
+                "/v1/models",
+                ("authorization", "Bearer ${token}"),
+                0,
+            ),
+            (
+                json!({ "upstream_headers": { "authorization": "present" } }),
+                "/v1/models",
+                ("x-api-key", "${token}"),
+                1,
+            ),
+            (
+                json!({ "upstream_path": "/v1/models?key=${token}" }),
+                "/v1/models?key=${token}",
+                ("x-other", "1"),
+                0,
+            ),
+        ] {
+            let mut expect = json!({ "status": 200, "upstream": "whole" });
+            for (name, value) in more.as_object().unwrap() {
+                expect[name] = value.clone();
+            }
+            let case = Case::of(json!({ "path": "/v1/models" }), expect);
+            let request = case.request(1_800_000_000).unwrap();
+            let (name, value) = header;
+            let sent = Forwarded {
+                path: told(path, &request),
+                headers: vec![(name.to_owned(), told(value, &request).into_bytes())],
+                ..Forwarded::default()
+            };
+            let mut findings = Findings(Vec::new());
+            credentials(&case, &request, &sent, &mut findings);
+            assert_eq!(
+                findings.0.len(),
+                count,
+                "{more} {path} {header:?}: {findings:?}"
+            );
+        }
     }
 
     #[test]
-    fn times_and_digests_have_one_form() {
-        assert!(timestamp(&"2026-11-22T04:04:23.123Z".into()));
-        assert!(!timestamp(&"2026-11-22T04:04:23Z".into()));
-        assert!(digest(&sha256(b"").into()));
-        assert!(!digest(&"sha-256=ABC".into()));
+    fn the_path_towards_upstream_is_the_one_sent_or_the_one_named() {
+        use serde_json::json;
+        for (named, seen, holds) in [
+            (None, "/a?key=1", true),
+            (None, "/a", false),
+            (Some("/a"), "/a", true),
+            (Some("/a"), "/a?key=1", false),
+        ] {
+            let mut expect = json!({ "status": 200, "upstream": "whole" });
+            if let Some(named) = named {
+                expect["upstream_path"] = json!(named);
+            }
+            let case = Case::of(json!({ "path": "/a?key=1" }), expect);
+            let request = case.request(1_800_000_000).unwrap();
+            let sent = Forwarded {
+                method: request.method.clone(),
+                path: seen.to_owned(),
+                complete: true,
+                ..Forwarded::default()
+            };
+            let mut findings = Findings(Vec::new());
+            whole(&case, &request, &sent, &mut findings);
+            assert_eq!(
+                findings.0.is_empty(),
+                holds,
+                "{named:?} {seen}: {findings:?}"
+            );
+        }
     }
 }

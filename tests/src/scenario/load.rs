@@ -170,20 +170,25 @@ fn check(scenario: &Scenario) -> Result<(), String> {
     if scenario.why.trim().is_empty() {
         return Err("it does not say why".to_owned());
     }
-    Request::make(scenario, 1_800_000_000).map_err(|e| e.to_string())?;
+    Request::make(scenario, &scenario.name, 1_800_000_000).map_err(|e| e.to_string())?;
     let Expect {
         status,
         code,
         headers,
         cut,
         upstream,
+        upstream_path,
         upstream_headers,
+        upstream_trailers,
         details,
         record,
         released: _,
     } = &scenario.expect;
     covers(scenario, "status", status)?;
     covers(scenario, "upstream", upstream)?;
+    if let Some(path) = upstream_path {
+        covers(scenario, "upstream_path", path)?;
+    }
     if let Some(code) = code {
         covers(scenario, "code", code)?;
     }
@@ -193,7 +198,11 @@ fn check(scenario: &Scenario) -> Result<(), String> {
     if let Some(details) = details {
         covers(scenario, "details", details)?;
     }
-    for (name, each) in headers.iter().chain(upstream_headers) {
+    for (name, each) in headers
+        .iter()
+        .chain(upstream_headers)
+        .chain(upstream_trailers)
+    {
         covers(scenario, name, each)?;
     }
     for (name, each) in record {

@@ -14,10 +14,11 @@ mod tests;
 pub use judge::Failure;
 pub use load::{LoadFault, load_all};
 pub use model::{
-    Chunks, End, Framing, Leave, Mode, Policy, Protocol, Scenario, Splits, Upstream, UpstreamLeave,
+    Chunks, End, Framing, Leave, Mode, Policy, Protocol, Scenario, Splits, TlsVersion, Upstream,
+    UpstreamLeave,
 };
 pub use observed::{Answer, Forwarded, Headers, Observed};
-pub use request::Request;
+pub use request::{ClientTls, Request};
 
 use std::sync::Arc;
 
@@ -93,7 +94,7 @@ impl Case {
     /// # Errors
     /// When the scenario names a key or a claim that does not exist; [`load_all`] has tried it once already.
     pub fn request(&self, now: u64) -> Result<Request, IssuerFault> {
-        Request::make(&self.scenario, now)
+        Request::make(&self.scenario, &self.name(), now)
     }
 
     /// What upstream does with a request that reaches it.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::issuer::TokenSpec;
+use crate::proof::ProofSpec;
 
 /// How the gateway holds the request head while the body is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
@@ -127,6 +128,10 @@ pub struct RequestSpec {
     pub token: Option<Token>,
     /// `authorization` as these bytes, instead of a token.
     pub authorization: Option<String>,
+    /// The TLS connection that carries the request; default a plain one.
+    pub connection: Option<ConnectionSpec>,
+    /// DPoP proofs, one header each.
+    pub dpop: Proofs,
     /// All other headers; default the content type when there is a body.
     pub headers: Option<Vec<(String, HeaderValue)>>,
     /// Body as text.
@@ -155,6 +160,8 @@ impl Default for RequestSpec {
             path: "/v1/chat/completions".to_owned(),
             token: None,
             authorization: None,
+            connection: None,
+            dpop: Proofs::default(),
             headers: None,
             body: None,
             body_hex: None,
@@ -185,6 +192,52 @@ impl<'de> Deserialize<'de> for Token {
         }
         serde_json::from_value(value)
             .map(|spec| Token::Made(Box::new(spec)))
+            .map_err(D::Error::custom)
+    }
+}
+
+/// A TLS connection, as written.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConnectionSpec {
+    /// Name of the client's certificate, or `none`.
+    pub certificate: String,
+    /// The version that is spoken.
+    pub tls: TlsVersion,
+}
+
+impl Default for ConnectionSpec {
+    fn default() -> Self {
+        ConnectionSpec {
+            certificate: "none".to_owned(),
+            tls: TlsVersion::V1_3,
+        }
+    }
+}
+
+/// The version of TLS that a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+pub enum TlsVersion {
+    /// RFC 5246.
+    #[serde(rename = "1.2")]
+    V1_2,
+    /// RFC 8446.
+    #[serde(rename = "1.3")]
+    V1_3,
+}
+
+/// The proofs of a request: none, one, or a list.
+#[derive(Clone, Debug, Default)]
+pub struct Proofs(pub Vec<ProofSpec>);
+
+impl<'de> Deserialize<'de> for Proofs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = match Value::deserialize(deserializer)? {
+            Value::Array(items) => Value::Array(items),
+            one => Value::Array(vec![one]),
+        };
+        serde_json::from_value(value)
+            .map(Proofs)
             .map_err(D::Error::custom)
     }
 }
@@ -389,9 +442,15 @@ pub struct Expect {
     /// A part of the body may have left before the refusal: the decision stood, and the fault came after it.
     #[serde(default)]
     pub released: bool,
-    /// Headers that upstream saw.
+    /// The path that upstream saw, where it is not the one that was sent.
+    #[serde(default)]
+    pub upstream_path: Option<Each<String>>,
+    /// Headers that upstream saw; one that is named here may carry the token.
     #[serde(default)]
     pub upstream_headers: BTreeMap<String, Each<String>>,
+    /// Trailers that upstream saw, where they are not those that were sent.
+    #[serde(default)]
+    pub upstream_trailers: BTreeMap<String, Each<String>>,
     /// Response code details.
     #[serde(default)]
     pub details: Option<Each<String>>,

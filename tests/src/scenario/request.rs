@@ -3,12 +3,41 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use super::model::{End, Framing, Leave, RequestSpec, Scenario, Splits, Token, from_hex};
+use super::model::{
+    ConnectionSpec, End, Framing, Leave, RequestSpec, Scenario, Splits, TlsVersion, Token, from_hex,
+};
+use crate::certificates::{self, Certificate};
 use crate::issuer::{self, IssuerFault, TokenSpec};
+use crate::proof::{Proven, proof};
+
+/// Where the token goes in a path or a header value.
+const TOKEN: &str = "${token}";
+
+/// How a header value names a certificate: its SHA-256 in hex, and its PEM as the two forms of
+/// `x-forwarded-client-cert` write it.
+const OF_CERTIFICATE: [(&str, Written); 3] = [
+    ("${sha256:", hex_digest),
+    ("${cert:", percent_encoded),
+    ("${pem:", json_escaped),
+];
+
+/// How something of a certificate is written.
+type Written = fn(&Certificate) -> String;
+
+/// The TLS connection that carries a request.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientTls {
+    /// The certificate that the client presents.
+    pub certificate: Option<&'static Certificate>,
+    /// The one version that the client speaks.
+    pub version: TlsVersion,
+}
 
 /// A request, ready to be carried.
 #[derive(Clone, Debug)]
 pub struct Request {
+    /// The TLS connection that carries it; `None` is a plain one.
+    pub connection: Option<ClientTls>,
     /// Method.
     pub method: String,
     /// Host or `:authority`.
@@ -35,48 +64,34 @@ pub struct Request {
 }
 
 impl Request {
-    pub(super) fn make(scenario: &Scenario, now: u64) -> Result<Request, IssuerFault> {
+    /// The request of a scenario; `label` is what tells this case from every other one.
+    pub(super) fn make(scenario: &Scenario, label: &str, now: u64) -> Result<Request, IssuerFault> {
         let spec = &scenario.request;
+        let connection = spec.connection.as_ref().map(connection).transpose()?;
         let body = body(spec)?;
-        let mut headers = Vec::new();
-        let mut secrets = Vec::new();
-        let mut carried = None;
-        if let Some(text) = &spec.authorization {
-            headers.push(("authorization".to_owned(), text.clone().into_bytes()));
-            secrets.extend(
-                text.split_whitespace()
-                    .filter(|part| part.len() >= 12)
-                    .map(str::to_owned),
-            );
-        } else {
-            let fallback = TokenSpec::default();
-            let made = match &spec.token {
-                Some(Token::Absent) => None,
-                Some(Token::Made(spec)) => Some((minted(spec, now)?, &spec.scheme)),
-                None => Some((minted(&fallback, now)?, &fallback.scheme)),
+        let token = token(spec, now)?;
+        let path = placed(&spec.path, token.as_deref())?;
+        let mut headers = credentials(spec, token.as_deref())?;
+        let mut secrets = spoken(spec);
+        secrets.extend(token.as_deref().into_iter().flat_map(parts));
+        let scheme = connection.map_or("http", |_| "https");
+        for (at, spec) in spec.dpop.0.iter().enumerate() {
+            let about = Proven {
+                method: &scenario.request.method,
+                uri: &format!("{scheme}://{}{path}", scenario.request.host),
+                token: token.as_deref(),
+                label: &format!("{label} {at}"),
             };
-            if let Some((token, scheme)) = made {
-                headers.push((
-                    "authorization".to_owned(),
-                    format!("{scheme} {token}").into_bytes(),
-                ));
-                secrets.extend(
-                    token
-                        .split('.')
-                        .skip(1)
-                        .filter(|part| part.len() >= 12)
-                        .map(str::to_owned),
-                );
-                secrets.push(token.clone());
-                carried = Some(token);
-            }
+            let proof = proof(spec, &about, now)?;
+            secrets.extend(parts(&proof));
+            headers.push(("dpop".to_owned(), proof.into_bytes()));
         }
         match &spec.headers {
-            Some(given) => headers.extend(
-                given
-                    .iter()
-                    .map(|(name, value)| (name.clone(), value.0.clone())),
-            ),
+            Some(given) => {
+                for (name, value) in given {
+                    headers.push((name.clone(), placed_bytes(&value.0, token.as_deref())?));
+                }
+            }
             None if body.is_some() => {
                 headers.push(("content-type".to_owned(), b"application/json".to_vec()))
             }
@@ -88,9 +103,10 @@ impl Request {
         secrets.sort();
         secrets.dedup();
         Ok(Request {
+            connection,
             method: spec.method.clone(),
             host: spec.host.clone(),
-            path: spec.path.clone(),
+            path,
             headers,
             body,
             framing: spec.framing,
@@ -102,7 +118,7 @@ impl Request {
                 .collect(),
             leave: spec.leave,
             secrets,
-            token: carried,
+            token,
             splits: spec.splits.clone(),
         })
     }
@@ -146,6 +162,133 @@ impl Request {
                 (Some(body), Framing::Length) => body.is_empty(),
                 (Some(_), Framing::Chunked) => false,
             }
+    }
+}
+
+fn connection(spec: &ConnectionSpec) -> Result<ClientTls, IssuerFault> {
+    let certificate = match spec.certificate.as_str() {
+        "none" => None,
+        name => Some(
+            certificates::by_name(name)
+                .ok_or_else(|| IssuerFault::UnknownCertificate(name.to_owned()))?,
+        ),
+    };
+    Ok(ClientTls {
+        certificate,
+        version: spec.tls,
+    })
+}
+
+/// The token of the request; none where `authorization` is written out and no place asks for it.
+fn token(spec: &RequestSpec, now: u64) -> Result<Option<String>, IssuerFault> {
+    let asked = spec.path.contains(TOKEN)
+        || spec
+            .authorization
+            .as_ref()
+            .is_some_and(|text| text.contains(TOKEN))
+        || spec
+            .headers
+            .iter()
+            .flatten()
+            .any(|(_, value)| String::from_utf8_lossy(&value.0).contains(TOKEN));
+    match &spec.token {
+        Some(Token::Absent) => Ok(None),
+        _ if spec.authorization.is_some() && !asked => Ok(None),
+        Some(Token::Made(spec)) => minted(spec, now).map(Some),
+        None => minted(&TokenSpec::default(), now).map(Some),
+    }
+}
+
+/// The header `authorization`, as written or with the token in it.
+fn credentials(
+    spec: &RequestSpec,
+    token: Option<&str>,
+) -> Result<Vec<(String, Vec<u8>)>, IssuerFault> {
+    let scheme = match &spec.token {
+        Some(Token::Made(spec)) => spec.scheme.clone(),
+        Some(Token::Absent) => None,
+        None => TokenSpec::default().scheme,
+    };
+    let value = match (&spec.authorization, scheme, token) {
+        (Some(text), _, _) => placed(text, token)?,
+        (None, Some(scheme), Some(token)) => format!("{scheme} {token}"),
+        (None, _, _) => return Ok(Vec::new()),
+    };
+    Ok(vec![("authorization".to_owned(), value.into_bytes())])
+}
+
+/// The words of a written `authorization` that are long enough to be a secret.
+fn spoken(spec: &RequestSpec) -> Vec<String> {
+    spec.authorization
+        .iter()
+        .flat_map(|text| text.split_whitespace())
+        .filter(|part| part.len() >= 12 && !part.contains(TOKEN))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// A JWS and those of its parts that tell something: all but the header.
+fn parts(jws: &str) -> Vec<String> {
+    jws.split('.')
+        .skip(1)
+        .filter(|part| part.len() >= 12)
+        .chain([jws])
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The text with the token and what is named of certificates in their places.
+fn placed(text: &str, token: Option<&str>) -> Result<String, IssuerFault> {
+    let text = certified(text)?;
+    match token {
+        Some(token) => Ok(text.replace(TOKEN, token)),
+        None if text.contains(TOKEN) => Err(IssuerFault::NoToken),
+        None => Ok(text),
+    }
+}
+
+/// The text with what is named of certificates in its place.
+fn certified(text: &str) -> Result<String, IssuerFault> {
+    let mut text = text.to_owned();
+    for (begin, written) in OF_CERTIFICATE {
+        while let Some((before, rest)) = text.split_once(begin) {
+            let (name, after) = rest
+                .split_once('}')
+                .ok_or_else(|| IssuerFault::UnknownReference(rest.to_owned()))?;
+            let certificate = certificates::by_name(name)
+                .ok_or_else(|| IssuerFault::UnknownCertificate(name.to_owned()))?;
+            text = format!("{before}{}{after}", written(certificate));
+        }
+    }
+    Ok(text)
+}
+
+fn hex_digest(certificate: &Certificate) -> String {
+    let digest = certificate.sha256();
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn percent_encoded(certificate: &Certificate) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let encoded = |c: char| {
+        if plain(c) {
+            c.to_string()
+        } else {
+            format!("%{:02X}", u32::from(c))
+        }
+    };
+    certificate.chain_pem.chars().map(encoded).collect()
+}
+
+fn json_escaped(certificate: &Certificate) -> String {
+    certificate.chain_pem.replace('\n', "\\n")
+}
+
+/// The same for bytes; what is no text has no place for a token.
+fn placed_bytes(value: &[u8], token: Option<&str>) -> Result<Vec<u8>, IssuerFault> {
+    match std::str::from_utf8(value) {
+        Ok(text) => placed(text, token).map(String::into_bytes),
+        Err(_) => Ok(value.to_vec()),
     }
 }
 
