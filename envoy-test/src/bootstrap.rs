@@ -10,11 +10,18 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use postern_tests::certificates;
 use postern_tests::scenario::{Mode, gateway};
 use serde_json::{Map, Value, json};
 
+use crate::provider::Destinations;
+
 /// The name of the plugin in the logs.
 pub const PLUGIN: &str = "postern";
+
+/// On the bare gateway a request with this header goes to the cluster that it names.
+pub const TO_CLUSTER: &str = "x-to-cluster";
+
 /// Where the HTTP filter's configuration comes from.
 #[derive(Debug, Clone)]
 pub enum Filter {
@@ -47,6 +54,43 @@ pub struct Deployment {
     pub workers: u32,
     /// Whether the gateway takes upgrades: by default it answers them itself, before any filter.
     pub upgrades: bool,
+    /// Which TLS sessions the gateway resumes.
+    pub resumption: Resumption,
+    /// What the gateway does with `x-forwarded-client-cert`.
+    pub forwarded_client_cert: ForwardedClientCert,
+    /// Where the module's own calls may end; absent: there are no clusters for them.
+    pub destinations: Option<Destinations>,
+}
+
+/// Which TLS sessions the gateway resumes. A resumed session proves nobody anew.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Resumption {
+    /// By tickets that the client keeps.
+    pub stateless: bool,
+    /// By session identifiers that the gateway keeps (TLS 1.2).
+    pub stateful: bool,
+}
+
+/// What the gateway does with `x-forwarded-client-cert`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ForwardedClientCert {
+    /// Takes it away: the gateway's own default.
+    #[default]
+    Sanitize,
+    /// Passes what a client with a certificate sent, and appends that certificate.
+    AppendForward,
+    /// Passes it as it is, whoever sent it.
+    AlwaysForwardOnly,
+}
+
+impl ForwardedClientCert {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Sanitize => "SANITIZE",
+            Self::AppendForward => "APPEND_FORWARD",
+            Self::AlwaysForwardOnly => "ALWAYS_FORWARD_ONLY",
+        }
+    }
 }
 
 /// Where the upstream listens.
@@ -59,7 +103,7 @@ pub struct Upstreams {
 }
 
 impl Deployment {
-    /// One worker, no upgrades.
+    /// One worker, no upgrades, no session resumed, no forwarded certificate, nowhere to call.
     #[must_use]
     pub fn new(mode: Mode, filter: Filter) -> Self {
         Self {
@@ -67,6 +111,9 @@ impl Deployment {
             filter,
             workers: 1,
             upgrades: false,
+            resumption: Resumption::default(),
+            forwarded_client_cert: ForwardedClientCert::default(),
+            destinations: None,
         }
     }
 
@@ -78,39 +125,103 @@ impl Deployment {
             "admin": { "address": loopback(0) },
             "static_resources": {
                 "listeners": [
-                    self.listener("to_h1", access_log),
-                    self.listener("to_h2", access_log),
+                    self.listener("to_h1", "to_h1", None, access_log),
+                    self.listener("to_h2", "to_h2", None, access_log),
+                    self.listener("tls_h1", "to_h1", Some(self.tls()), access_log),
+                    self.listener("tls_h2", "to_h2", Some(self.tls()), access_log),
                 ],
-                "clusters": [
-                    cluster("to_h1", upstreams.h1, json!({
-                        "http_protocol_options": { "enable_trailers": true },
-                    })),
-                    cluster("to_h2", upstreams.h2, json!({ "http2_protocol_options": {} })),
-                ],
+                "clusters": self.clusters(upstreams),
             },
         })
     }
 
-    fn listener(&self, name: &str, access_log: &Path) -> Value {
+    fn clusters(&self, upstreams: Upstreams) -> Vec<Value> {
+        let mut clusters = vec![
+            upstream_cluster(
+                "to_h1",
+                upstreams.h1,
+                json!({ "http_protocol_options": { "enable_trailers": true } }),
+            ),
+            upstream_cluster(
+                "to_h2",
+                upstreams.h2,
+                json!({ "http2_protocol_options": {} }),
+            ),
+        ];
+        if let Some(Destinations {
+            idp,
+            nowhere,
+            silent,
+        }) = self.destinations
+        {
+            clusters.extend([
+                cluster("idp", Some(idp)),
+                cluster("nowhere", Some(nowhere)),
+                cluster("silent", Some(silent)),
+                cluster("empty", None),
+            ]);
+        }
+        clusters
+    }
+
+    /// The gateway's side of TLS. A certificate is asked for and not required, and one that nobody vouches for is let
+    /// through: so a forged one reaches the module, which has to find it so.
+    fn tls(&self) -> Value {
+        let server = certificates::server();
+        json!({
+            "name": "envoy.transport_sockets.tls",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+                "require_client_certificate": false,
+                "disable_stateless_session_resumption": !self.resumption.stateless,
+                "disable_stateful_session_resumption": !self.resumption.stateful,
+                "common_tls_context": {
+                    "tls_params": { "tls_minimum_protocol_version": "TLSv1_2" },
+                    "alpn_protocols": ["h2", "http/1.1"],
+                    "tls_certificates": [{
+                        "certificate_chain": { "inline_string": server.chain_pem },
+                        "private_key": { "inline_string": server.key_pem },
+                    }],
+                    "validation_context": {
+                        "trusted_ca": { "inline_string": certificates::authority_pem() },
+                        "trust_chain_verification": "ACCEPT_UNTRUSTED",
+                    },
+                },
+            },
+        })
+    }
+
+    fn listener(&self, name: &str, cluster: &str, tls: Option<Value>, access_log: &Path) -> Value {
+        let mut chain = json!({ "filters": [{
+            "name": "envoy.filters.network.http_connection_manager",
+            "typed_config": self.connection_manager(name, cluster, access_log),
+        }]});
+        if let (Some(chain), Some(tls)) = (chain.as_object_mut(), tls) {
+            chain.insert("transport_socket".into(), tls);
+        }
         json!({
             "name": name,
+            "stat_prefix": name,
             "address": loopback(0),
-            "filter_chains": [{ "filters": [{
-                "name": "envoy.filters.network.http_connection_manager",
-                "typed_config": {
-                    "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-                    "stat_prefix": name,
-                    "codec_type": "AUTO",
-                    "http_protocol_options": { "enable_trailers": true },
-                    // WHY: what a stream may buffer is the connection's limit on HTTP/1.1 (1 MiB by default), but
-                    // the stream's window on HTTP/2 (16 MiB by default). One limit for both, as the scenarios say.
-                    "http2_protocol_options": { "initial_stream_window_size": gateway::BUFFER_LIMIT },
-                    "upgrade_configs": if self.upgrades { json!([{ "upgrade_type": "websocket" }]) } else { json!([]) },
-                    "access_log": [access_log_json(access_log)],
-                    "http_filters": self.http_filters(),
-                    "route_config": self.routes(name),
-                },
-            }]}],
+            "filter_chains": [chain],
+        })
+    }
+
+    fn connection_manager(&self, name: &str, cluster: &str, access_log: &Path) -> Value {
+        json!({
+            "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+            "stat_prefix": name,
+            "codec_type": "AUTO",
+            "http_protocol_options": { "enable_trailers": true },
+            // WHY: what a stream may buffer is the connection's limit on HTTP/1.1 (1 MiB by default), but
+            // the stream's window on HTTP/2 (16 MiB by default). One limit for both, as the scenarios say.
+            "http2_protocol_options": { "initial_stream_window_size": gateway::BUFFER_LIMIT },
+            "upgrade_configs": if self.upgrades { json!([{ "upgrade_type": "websocket" }]) } else { json!([]) },
+            "forward_client_cert_details": self.forwarded_client_cert.name(),
+            "set_current_client_cert_details": { "subject": true, "uri": true, "dns": true },
+            "access_log": [access_log_json(access_log)],
+            "http_filters": self.http_filters(),
+            "route_config": self.routes(cluster),
         })
     }
 
@@ -164,13 +275,23 @@ impl Deployment {
                 })
                 .collect(),
         };
+        let mut routes = vec![
+            json!({ "match": { "prefix": "/" }, "route": { "cluster": cluster, "timeout": "60s" } }),
+        ];
+        if matches!(self.filter, Filter::Absent) {
+            // Without a module that calls them, only a client can show how the destinations behave.
+            routes.insert(0, json!({
+                "match": { "prefix": "/", "headers": [{ "name": TO_CLUSTER, "present_match": true }] },
+                "route": { "cluster_header": TO_CLUSTER, "timeout": "1s" },
+            }));
+        }
         json!({
             "name": "all",
             "virtual_hosts": [{
                 "name": "all",
                 "domains": ["*"],
                 "request_headers_to_add": added,
-                "routes": [{ "match": { "prefix": "/" }, "route": { "cluster": cluster, "timeout": "60s" } }],
+                "routes": routes,
             }],
         })
     }
@@ -223,12 +344,33 @@ fn access_log_json(path: &Path) -> Value {
                 "received": "%BYTES_RECEIVED%",
                 "sent": "%BYTES_SENT%",
                 "record": "%FILTER_STATE(wasm.postern.record:PLAIN)%",
+                // What the gateway itself makes of the client's certificate.
+                "tls": "%DOWNSTREAM_TLS_VERSION%",
+                "presented": "%CEL(connection.uri_san_peer_certificate)%",
+                "digest": "%CEL(connection.sha256_peer_certificate_digest)%",
+                "certificate": "%CEL(connection.peer_certificate)%",
+                "mtls": "%CEL(connection.mtls)%",
+                "valid": "%CEL(connection.peer_certificate_valid)%",
             } },
         },
     })
 }
 
-fn cluster(name: &str, upstream: SocketAddr, protocol: Value) -> Value {
+/// A cluster that the module may call: HTTP/1.1, at one address or at none.
+fn cluster(name: &str, at: Option<SocketAddr>) -> Value {
+    let endpoints: Vec<Value> = at
+        .map(|at| json!({ "endpoint": { "address": address(at) } }))
+        .into_iter()
+        .collect();
+    json!({
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": { "cluster_name": name, "endpoints": [{ "lb_endpoints": endpoints }] },
+    })
+}
+
+fn upstream_cluster(name: &str, upstream: SocketAddr, protocol: Value) -> Value {
     json!({
         "name": name,
         "type": "STATIC",

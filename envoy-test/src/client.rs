@@ -6,12 +6,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
-use postern_tests::scenario::{Answer, End, Framing, Headers, Leave, Protocol, Request};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpSocket, TcpStream};
+use postern_tests::scenario::{Answer, ClientTls, End, Framing, Headers, Leave, Protocol, Request};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
 
 use crate::h1::AnswerReader;
+use crate::tls::{self, Wire};
 
 /// Between two pieces: long enough that the gateway reads them apart.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -21,6 +20,8 @@ const BEFORE_LEAVING: Duration = Duration::from_millis(30);
 /// One call.
 #[derive(Debug, Clone)]
 pub struct Call {
+    /// The TLS connection that carries it; absent: a plain one.
+    pub connection: Option<ClientTls>,
     /// Method.
     pub method: String,
     /// Host or `:authority`.
@@ -50,6 +51,7 @@ impl Call {
     #[must_use]
     pub fn chat(token: &str, body: &[u8]) -> Self {
         Self {
+            connection: None,
             method: "POST".into(),
             host: "api.example.com".into(),
             path: "/v1/chat/completions".into(),
@@ -108,6 +110,7 @@ impl Call {
 impl From<&Request> for Call {
     fn from(request: &Request) -> Self {
         Self {
+            connection: request.connection,
             method: request.method.clone(),
             host: request.host.clone(),
             path: request.path.clone(),
@@ -136,39 +139,81 @@ pub async fn call(
     to: SocketAddr,
     call: &Call,
 ) -> Result<Option<Answer>, String> {
-    let stream = connect(from, to)
-        .await
-        .map_err(|error| format!("connect {from} -> {to}: {error}"))?;
+    let wire = tls::connect(call.connection, protocol, from, to).await?;
+    over(wire, protocol, call).await
+}
+
+/// As [`call`], over a connection that is open already and goes with the call.
+///
+/// # Errors
+/// As there.
+pub async fn over(
+    wire: Box<dyn Wire>,
+    protocol: Protocol,
+    call: &Call,
+) -> Result<Option<Answer>, String> {
     match protocol {
-        Protocol::H1 => h1(stream, call).await,
-        Protocol::H2 => h2(stream, call).await,
+        Protocol::H1 => h1(wire, call).await,
+        Protocol::H2 => h2(wire, call).await,
     }
 }
 
-/// Sends `bytes` as they are over one connection and gives all that came back until its end.
+/// Makes the calls one after the other over one connection; their answers in order.
+///
+/// # Errors
+/// When a call is not answered whole, or the answer is no HTTP.
+pub async fn in_turn(
+    mut wire: Box<dyn Wire>,
+    protocol: Protocol,
+    calls: &[Call],
+) -> Result<Vec<Answer>, String> {
+    let mut answers = Vec::new();
+    let cut = || "the connection ended before its last answer".to_owned();
+    match protocol {
+        Protocol::H1 => {
+            for call in calls {
+                let mut reader = AnswerReader::new(call.method == "HEAD");
+                let (mut reading, mut writing) = tokio::io::split(wire);
+                write_h1(&mut writing, call).await;
+                read_answer(&mut reading, &mut reader, false).await?;
+                wire = reading.unsplit(writing);
+                answers.push(
+                    reader
+                        .end()
+                        .filter(|answer| answer.complete)
+                        .ok_or_else(cut)?,
+                );
+            }
+        }
+        Protocol::H2 => {
+            let connection = open(wire).await?;
+            for call in calls {
+                let answer = connection.call(call.clone()).await?;
+                answers.push(answer.ok_or_else(cut)?);
+            }
+        }
+    }
+    Ok(answers)
+}
+
+/// Sends `bytes` as they are over one plain connection and gives all that came back until its end.
 ///
 /// # Errors
 /// When the connection cannot be made.
-pub async fn raw(from: Ipv4Addr, to: SocketAddr, bytes: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut stream = connect(from, to).await?;
-    stream.write_all(bytes).await?;
+pub async fn raw(from: Ipv4Addr, to: SocketAddr, bytes: &[u8]) -> Result<Vec<u8>, String> {
+    let mut wire = tls::connect(None, Protocol::H1, from, to).await?;
+    wire.write_all(bytes)
+        .await
+        .map_err(|error| error.to_string())?;
     let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer).await;
+    let _ = wire.read_to_end(&mut answer).await;
     Ok(answer)
-}
-
-async fn connect(from: Ipv4Addr, to: SocketAddr) -> std::io::Result<TcpStream> {
-    let socket = TcpSocket::new_v4()?;
-    socket.bind(SocketAddr::from((from, 0)))?;
-    let stream = socket.connect(to).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
 }
 
 // --- HTTP/1.1 ---
 
-async fn h1(stream: TcpStream, call: &Call) -> Result<Option<Answer>, String> {
-    let (mut reading, mut writing) = stream.into_split();
+async fn h1(wire: Box<dyn Wire>, call: &Call) -> Result<Option<Answer>, String> {
+    let (mut reading, mut writing) = tokio::io::split(wire);
     let mut reader = AnswerReader::new(call.method == "HEAD");
     let until_body = call.leave == Some(Leave::AfterAnswerBegins);
     let leaves = {
@@ -189,7 +234,7 @@ async fn h1(stream: TcpStream, call: &Call) -> Result<Option<Answer>, String> {
 }
 
 async fn read_answer(
-    reading: &mut OwnedReadHalf,
+    reading: &mut ReadHalf<Box<dyn Wire>>,
     reader: &mut AnswerReader,
     until_body: bool,
 ) -> Result<(), String> {
@@ -209,7 +254,7 @@ async fn read_answer(
 }
 
 /// Writes the request; true when the client is to leave now.
-async fn write_h1(writing: &mut OwnedWriteHalf, call: &Call) -> bool {
+async fn write_h1(writing: &mut WriteHalf<Box<dyn Wire>>, call: &Call) -> bool {
     let (pieces, leaves) = call.pieces();
     let mut writes = vec![h1_head(call)];
     if !call.ends_with_head() {
@@ -231,7 +276,7 @@ async fn write_h1(writing: &mut OwnedWriteHalf, call: &Call) -> bool {
     for write in writes {
         for packet in write.chunks(call.packet.unwrap_or(usize::MAX)) {
             // The gateway may have answered and closed: then the answer is what counts.
-            if writing.write_all(packet).await.is_err() {
+            if writing.write_all(packet).await.is_err() || writing.flush().await.is_err() {
                 return leaves;
             }
             tokio::time::sleep(PAUSE).await;
@@ -278,8 +323,8 @@ fn h1_end(trailers: &Headers) -> Vec<u8> {
 
 // --- HTTP/2 ---
 
-async fn h2(stream: TcpStream, call: &Call) -> Result<Option<Answer>, String> {
-    let (send, driven) = h2_connection(stream).await?;
+async fn h2(wire: Box<dyn Wire>, call: &Call) -> Result<Option<Answer>, String> {
+    let (send, driven) = h2_connection(wire).await?;
     let answer = h2_stream(send, call).await;
     // The connection goes with its stream: each call has a client address, and so a connection, of its own.
     driven.abort();
@@ -287,7 +332,7 @@ async fn h2(stream: TcpStream, call: &Call) -> Result<Option<Answer>, String> {
     answer
 }
 
-/// Makes all calls at the same time as streams of one HTTP/2 connection; their answers in order.
+/// Makes all calls at the same time as streams of one plain HTTP/2 connection; their answers in order.
 ///
 /// # Errors
 /// When the connection or one of the calls cannot be made.
@@ -296,10 +341,8 @@ pub async fn streams(
     to: SocketAddr,
     calls: Vec<Call>,
 ) -> Result<Vec<Option<Answer>>, String> {
-    let stream = connect(from, to)
-        .await
-        .map_err(|error| format!("connect {from} -> {to}: {error}"))?;
-    let (send, driven) = h2_connection(stream).await?;
+    let wire = tls::connect(None, Protocol::H2, from, to).await?;
+    let (send, driven) = h2_connection(wire).await?;
     let running: Vec<_> = calls
         .into_iter()
         .map(|call| {
@@ -315,13 +358,43 @@ pub async fn streams(
     Ok(answers)
 }
 
+/// An open HTTP/2 connection for calls to come; it is closed when this goes.
+#[derive(Debug)]
+pub(crate) struct Open {
+    send: h2::client::SendRequest<Bytes>,
+    driven: tokio::task::JoinHandle<()>,
+}
+
+impl Open {
+    /// Makes a call as a stream of its own.
+    pub(crate) fn call(
+        &self,
+        call: Call,
+    ) -> impl Future<Output = Result<Option<Answer>, String>> + Send + use<> {
+        let send = self.send.clone();
+        async move { h2_stream(send, &call).await }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.driven.abort();
+    }
+}
+
+/// Begins HTTP/2 on a connection.
+pub(crate) async fn open(wire: Box<dyn Wire>) -> Result<Open, String> {
+    let (send, driven) = h2_connection(wire).await?;
+    Ok(Open { send, driven })
+}
+
 type H2Connection = (h2::client::SendRequest<Bytes>, tokio::task::JoinHandle<()>);
 
-async fn h2_connection(stream: TcpStream) -> Result<H2Connection, String> {
+async fn h2_connection(wire: Box<dyn Wire>) -> Result<H2Connection, String> {
     let (send, connection) = h2::client::Builder::new()
         .initial_window_size(16 << 20)
         .initial_connection_window_size(32 << 20)
-        .handshake::<_, Bytes>(stream)
+        .handshake::<_, Bytes>(wire)
         .await
         .map_err(|error| format!("h2 handshake: {error}"))?;
     let driven = tokio::spawn(async move {
@@ -361,8 +434,12 @@ async fn h2_stream(
 fn h2_head(call: &Call) -> Result<http::Request<()>, String> {
     let bad =
         |what: &str| format!("HTTP/2 cannot say this {what}; let the scenario run over h1 alone");
+    let scheme = match call.connection {
+        None => "http",
+        Some(_) => "https",
+    };
     let uri = http::Uri::builder()
-        .scheme("http")
+        .scheme(scheme)
         .authority(call.host.as_str())
         .path_and_query(call.path.as_str())
         .build()

@@ -164,6 +164,20 @@ impl Envoy {
         }))
     }
 
+    /// How many connections each worker has taken from the listener `name`.
+    ///
+    /// # Errors
+    /// When the admin interface does not answer.
+    pub fn taken(&self, name: &str) -> std::io::Result<Vec<u64>> {
+        let stats = self.admin(&format!(
+            "/stats?filter=^listener.{name}.worker_.*.downstream_cx_total"
+        ))?;
+        Ok(stats
+            .lines()
+            .filter_map(|line| line.rsplit_once(": ")?.1.trim().parse().ok())
+            .collect())
+    }
+
     /// Everything that Envoy wrote, module included.
     #[must_use]
     pub fn log(&self) -> String {

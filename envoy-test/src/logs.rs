@@ -94,6 +94,25 @@ pub struct AccessLine {
     pub flags: Option<String>,
     /// The audit record out of filter state, as text; absent when there was none.
     pub record: Option<String>,
+    /// What the gateway itself knows of the client's end of the connection.
+    pub peer: PeerLine,
+}
+
+/// The TLS side of an access-log line; on a plain connection nothing is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PeerLine {
+    /// `connection.tls_version`, such as `TLSv1.3`.
+    pub tls: Option<String>,
+    /// `connection.mtls`: a certificate was presented.
+    pub presented: bool,
+    /// `connection.peer_certificate_valid`: and it was found valid in this very handshake.
+    pub valid: bool,
+    /// `connection.uri_san_peer_certificate`: its first URI name.
+    pub uri: Option<String>,
+    /// `connection.sha256_peer_certificate_digest`, lower-case hex.
+    pub digest: Option<String>,
+    /// `connection.peer_certificate`: the leaf as PEM.
+    pub certificate: Option<String>,
 }
 
 impl AccessLine {
@@ -112,6 +131,14 @@ impl AccessLine {
             details: text("details"),
             flags: text("flags"),
             record: text("record"),
+            peer: PeerLine {
+                tls: text("tls"),
+                presented: value["mtls"] == "true",
+                valid: value["valid"] == "true",
+                uri: text("presented"),
+                digest: text("digest"),
+                certificate: text("certificate"),
+            },
         }
     }
 }

@@ -25,6 +25,9 @@ const LOGGED: Duration = Duration::from_secs(20);
 /// How long upstream may take to see that a request is over.
 const SETTLED: Duration = Duration::from_secs(5);
 
+/// So many calls in a row never all fall to one of two workers.
+const MANY: usize = 64;
+
 /// Between two looks at a log.
 const STEP: Duration = Duration::from_millis(10);
 /// What stands in every secret that the tests plant: a marker, and the beginning of each token's parts.
@@ -151,10 +154,7 @@ impl Stage {
         let case = fresh_case();
         self.recorder.plan(case, plan);
         let from = self.envoy.log_lines();
-        let to = self.envoy.listener(match upstream {
-            Protocol::H1 => "to_h1",
-            Protocol::H2 => "to_h2",
-        });
+        let to = self.envoy.listener(listener(call, upstream));
         let handle: &Handle = runtime().handle();
         let answer = handle.block_on(async {
             tokio::time::timeout(CALL, client::call(protocol, case, to, call))
@@ -162,6 +162,32 @@ impl Stage {
                 .map_err(|_| format!("no end after {} s", CALL.as_secs()))?
         })?;
         self.gather(case, from, answer)
+    }
+
+    /// As [`Stage::call`], again and again until every worker has served one; the kernel chooses the worker.
+    ///
+    /// # Errors
+    /// As there, and when a worker has served none in many calls.
+    pub fn call_every_worker(
+        &self,
+        protocol: Protocol,
+        call: &Call,
+        plan: &Upstream,
+    ) -> Result<Vec<Seen>, String> {
+        let taken = || {
+            let taken = self.envoy.taken(listener(call, protocol));
+            taken.map_err(|error| error.to_string())
+        };
+        let before = taken()?;
+        let mut seen = Vec::new();
+        while seen.len() < MANY {
+            seen.push(self.call(protocol, call, plan)?);
+            let now = taken()?;
+            if now.iter().zip(&before).all(|(now, before)| now > before) {
+                return Ok(seen);
+            }
+        }
+        Err(format!("{MANY} calls, and a worker took none of them"))
     }
 
     /// Gathers what is seen of a call made by hand from the address `case`; `from`: Envoy's log lines before it.
@@ -297,6 +323,16 @@ impl Stage {
             }
         }
         wrong
+    }
+}
+
+/// The listener that takes the connection of `call` and leads to the upstream that speaks `upstream`.
+pub(crate) fn listener(call: &Call, upstream: Protocol) -> &'static str {
+    match (call.connection, upstream) {
+        (None, Protocol::H1) => "to_h1",
+        (None, Protocol::H2) => "to_h2",
+        (Some(_), Protocol::H1) => "tls_h1",
+        (Some(_), Protocol::H2) => "tls_h2",
     }
 }
 

@@ -22,6 +22,8 @@ use postern_envoy_test::bootstrap::{Deployment, Filter, WASM_TYPE};
 use postern_envoy_test::client::Call;
 use postern_envoy_test::envoy;
 use postern_envoy_test::given;
+use postern_envoy_test::lanes::Lanes;
+use postern_envoy_test::provider::{Behaviour, Gate};
 use postern_envoy_test::stage::{Seen, Stage};
 use postern_tests::issuer;
 use postern_tests::scenario::{Mode, Protocol, Upstream};
@@ -123,6 +125,16 @@ struct Mesh {
 
 impl Mesh {
     fn start(name: &str, kind: &str, plugin: &Value) -> Self {
+        Self::start_with(name, kind, plugin, |_| {})
+    }
+
+    /// As [`Mesh::start`], with the deployment changed.
+    fn start_with(
+        name: &str,
+        kind: &str,
+        plugin: &Value,
+        change: impl FnOnce(&mut Deployment),
+    ) -> Self {
         let folder = envoy::root()
             .join("target/envoy-test")
             .join(format!("{name}-discovery"));
@@ -134,8 +146,9 @@ impl Mesh {
             resource: resource.clone(),
             file: file.clone(),
         };
-        let stage = Stage::set(name, &Deployment::new(Mode::None, filter))
-            .unwrap_or_else(|fault| panic!("{fault}"));
+        let mut deployment = Deployment::new(Mode::None, filter);
+        change(&mut deployment);
+        let stage = Stage::set(name, &deployment).unwrap_or_else(|fault| panic!("{fault}"));
         Self {
             stage,
             file,
@@ -257,6 +270,75 @@ fn a_bad_policy_over_discovery_leaves_the_good_one_serving() {
             "the third policy never came into force"
         );
         std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_policy_that_changes_while_requests_wait_for_keys_loses_none_of_them() {
+    let _turn = one_at_a_time();
+    // WHY wait so long: the thread that fetches may drop the first policy with its call under way; the others, which keep it
+    // as long as a request of it waits, ask again when the lease of that call is over (its time-out and 2 s).
+    for (name, hold, opens) in [
+        ("ecds-keys-come", "20s", true),
+        ("ecds-keys-never-come", "6s", false),
+    ] {
+        let (provider, gate) = (given::provider(), Gate::default());
+        let keys = given::keys(&["corp-rsa"]);
+        provider.set("/first", Behaviour::Gated(gate.clone(), keys.clone()));
+        provider.set("/second", Behaviour::Answer(keys));
+        let with_keys_at = |path: &str| {
+            let mut plugin = wasm_plugin();
+            let policy = &mut plugin["spec"]["pluginConfig"];
+            policy["host"]["holdTimeout"] = json!(hold);
+            policy["issuers"][0]["jwks"] = json!({ "remote": {
+                "cluster": "idp", "authority": "idp.example.com", "path": path, "timeout": "2s",
+            }});
+            plugin
+        };
+        let mesh = Mesh::start_with(name, "wasmplugin", &with_keys_at("/first"), |deployment| {
+            deployment.workers = 2;
+            deployment.destinations = Some(provider.destinations);
+        });
+        let lanes = Lanes::open(&mesh.stage, &Call::chat("", CHAT)).unwrap();
+        let call = Call::chat(&given::token(), CHAT);
+        let token = given::token();
+        std::thread::scope(|scope| {
+            let waiting: Vec<_> = (0..12).map(|_| scope.spawn(|| mesh.call(&token))).collect();
+            let called = provider.await_calls("/first", 1, NOTICED);
+            assert_eq!(called.len(), 1, "{name}: keys of the first policy");
+            // Two ticks: the requests are there, and wait.
+            std::thread::sleep(Duration::from_millis(500));
+            assert_eq!(mesh.stage.envoy.access().len(), 0, "{name}: all wait");
+            mesh.update("2", &with_keys_at("/second"));
+            let called = provider.await_calls("/second", 1, NOTICED);
+            assert_eq!(called.len(), 1, "{name}: keys of the second policy");
+            // A call that a worker takes before it has the second policy would wait as long as the others.
+            std::thread::sleep(Duration::from_millis(500));
+            lanes.come_to_say(
+                NOTICED,
+                &[(
+                    call.clone(),
+                    given::ALLOWED,
+                    "the second policy, with keys of its own",
+                )],
+            );
+            if opens {
+                gate.open();
+            }
+            let expected = if opens {
+                given::ALLOWED
+            } else {
+                given::UNAVAILABLE
+            };
+            for seen in waiting {
+                let seen = seen.join().unwrap();
+                let found = given::refusal(&seen);
+                assert_eq!(found, (expected.0, expected.1.to_owned()), "{name}");
+                seen.record()
+                    .unwrap_or_else(|fault| panic!("{name}: {fault}"));
+            }
+        });
+        assert_eq!(mesh.stage.reckoning(), Vec::<String>::new(), "{name}");
     }
 }
 

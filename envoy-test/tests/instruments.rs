@@ -12,8 +12,11 @@ use std::sync::OnceLock;
 
 use postern_envoy_test::bootstrap::{Deployment, Filter};
 use postern_envoy_test::client::Call;
+use postern_envoy_test::given;
 use postern_envoy_test::stage::{Seen, Stage};
-use postern_tests::scenario::{End, Framing, Leave, Mode, Protocol, Upstream, UpstreamLeave};
+use postern_tests::scenario::{
+    ClientTls, End, Framing, Leave, Mode, Protocol, Upstream, UpstreamLeave,
+};
 
 fn bare() -> &'static Stage {
     static STAGE: OnceLock<Stage> = OnceLock::new();
@@ -23,16 +26,27 @@ fn bare() -> &'static Stage {
     })
 }
 
-fn seen(protocol: Protocol, call: &Call, plan: &Upstream) -> Seen {
+/// Each protocol, plain and over TLS.
+fn every_way() -> impl Iterator<Item = (Protocol, Option<ClientTls>)> {
+    Protocol::ALL.into_iter().flat_map(|protocol| {
+        [None, Some(given::peer("research"))].map(|connection| (protocol, connection))
+    })
+}
+
+fn seen(way: (Protocol, Option<ClientTls>), mut call: Call, plan: &Upstream) -> Seen {
+    let (protocol, connection) = way;
+    call.connection = connection;
     bare()
-        .call(protocol, call, plan)
-        .unwrap_or_else(|fault| panic!("{protocol} {call:?}: {fault}"))
+        .call(protocol, &call, plan)
+        .unwrap_or_else(|fault| panic!("{way:?} {call:?}: {fault}"))
 }
 
 #[test]
 fn a_request_arrives_with_its_bytes_however_it_is_cut_and_framed() {
     let body = b"{\"model\":\"gpt-4o\",\"x\":\"\xff\"}";
-    for protocol in Protocol::ALL {
+    for way in every_way() {
+        let (protocol, connection) = way;
+        let protocol = format!("{protocol} {connection:?}");
         for (framing, end, trailers) in [
             (Framing::Length, End::WithLast, vec![]),
             (Framing::Length, End::Apart, vec![]),
@@ -48,7 +62,7 @@ fn a_request_arrives_with_its_bytes_however_it_is_cut_and_framed() {
             call.body = Some(body.iter().map(|byte| vec![*byte]).collect());
             call.headers.push(("x-odd".into(), b"\xff".to_vec()));
             (call.framing, call.end, call.trailers) = (framing, end, trailers);
-            let seen = seen(protocol, &call, &Upstream::default());
+            let seen = seen(way, call.clone(), &Upstream::default());
             let [forwarded] = seen.forwarded.as_slice() else {
                 panic!("{protocol}: {:?}", seen.forwarded)
             };
@@ -77,13 +91,15 @@ fn a_request_arrives_with_its_bytes_however_it_is_cut_and_framed() {
 
 #[test]
 fn what_a_client_leaves_unfinished_arrives_unfinished() {
-    for protocol in Protocol::ALL {
+    for way in every_way() {
+        let (protocol, connection) = way;
+        let protocol = format!("{protocol} {connection:?}");
         for framing in [Framing::Length, Framing::Chunked] {
             for (leave, sent) in [(Leave::AfterHead, 0), (Leave::AfterBytes(5), 5)] {
                 let mut call = Call::chat("t", b"0123456789");
                 call.framing = framing;
                 call.leave = Some(leave);
-                let seen = seen(protocol, &call, &Upstream::default());
+                let seen = seen(way, call.clone(), &Upstream::default());
                 let [forwarded] = seen.forwarded.as_slice() else {
                     panic!("{protocol}: {:?}", seen.forwarded)
                 };
@@ -105,7 +121,9 @@ fn what_a_client_leaves_unfinished_arrives_unfinished() {
 
 #[test]
 fn what_upstream_leaves_unfinished_is_seen_so_by_the_client() {
-    for protocol in Protocol::ALL {
+    for way in every_way() {
+        let (protocol, connection) = way;
+        let protocol = format!("{protocol} {connection:?}");
         for (leave, status, complete, body) in [
             (UpstreamLeave::BeforeHead, 503, true, None),
             (UpstreamLeave::AfterHead, 200, false, Some("")),
@@ -116,7 +134,7 @@ fn what_upstream_leaves_unfinished_is_seen_so_by_the_client() {
                 leave: Some(leave),
                 ..Upstream::default()
             };
-            let seen = seen(protocol, &Call::chat("t", b"{}"), &plan);
+            let seen = seen(way, Call::chat("t", b"{}"), &plan);
             let answer = seen
                 .answer
                 .unwrap_or_else(|| panic!("{protocol} {leave:?}: no answer"));
@@ -134,13 +152,15 @@ fn what_upstream_leaves_unfinished_is_seen_so_by_the_client() {
 
 #[test]
 fn answers_keep_their_pieces_and_trailers() {
-    for protocol in Protocol::ALL {
+    for way in every_way() {
+        let (protocol, connection) = way;
+        let protocol = format!("{protocol} {connection:?}");
         let plan = Upstream {
             chunks: Some(vec!["one".into(), "two".into()]),
             trailers: vec![("x-end".into(), "1".into())],
             ..Upstream::default()
         };
-        let answer = seen(protocol, &Call::chat("t", b"{}"), &plan)
+        let answer = seen(way, Call::chat("t", b"{}"), &plan)
             .answer
             .expect("an answer");
         assert_eq!(

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
-use postern_envoy_test::bootstrap::{Deployment, Filter};
+use postern_envoy_test::bootstrap::{Deployment, Filter, ForwardedClientCert};
 use postern_envoy_test::envoy;
 use postern_envoy_test::stage::Stage;
 use postern_tests::scenario::{Case, Mode, load_all};
@@ -47,8 +47,10 @@ impl House {
                 policy: self.text.clone(),
             };
             let name = format!("{}-{}", self.policy, self.mode);
-            let stage = Stage::set(&name, &Deployment::new(self.mode, filter))
-                .map_err(|fault| fault.to_string())?;
+            let mut deployment = Deployment::new(self.mode, filter);
+            // What reaches the module is what the scenario says; whether to believe it is the module's to decide.
+            deployment.forwarded_client_cert = ForwardedClientCert::AlwaysForwardOnly;
+            let stage = Stage::set(&name, &deployment).map_err(|fault| fault.to_string())?;
             let vms = stage
                 .envoy
                 .active_vms()
