@@ -53,12 +53,18 @@ class Child:
         return self.process.pid
 
     def first_line(self, timeout=30.0):
-        """The first line on the child's standard output (the child was started with first_line=True)."""
+        """The next line on the child's standard output (the child was started with first_line=True)."""
         ready, _, _ = select.select([self.process.stdout], [], [], timeout)
         line = self.process.stdout.readline().decode() if ready else ""
         if not line:
-            raise Failed(f"{self.name} did not come up within {timeout:.0f} s{self._look()}")
+            raise Failed(f"{self.name} said nothing within {timeout:.0f} s{self._look()}")
         return line.strip()
+
+    def ask(self, line, timeout=10.0):
+        """Sends the child one line and gives the line that it answers (it was started with first_line and keep_stdin)."""
+        self.process.stdin.write(line.encode() + b"\n")
+        self.process.stdin.flush()
+        return self.first_line(timeout)
 
     def wait_for(self, what, check, timeout=60.0):
         """Calls `check` until it gives something true; fails when the child ends or the time (seconds) is over."""

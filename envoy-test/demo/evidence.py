@@ -57,6 +57,10 @@ def against_call(call, record, received):
     if call.rule:
         same("record.rule", call.rule, record.get("rule"))
     same("record.caller.subject", call.subject, caller.get("subject"))
+    same("record.caller.credential", call.credential or (call.subject and "token"), caller.get("credential"))
+    same("record.peer.uri", call.peer, (record.get("peer") or {}).get("uri"))
+    for part in call.challenge:
+        same("www-authenticate", part, part if part in call.seen.www_authenticate else call.seen.www_authenticate)
     if call.seen.status is not None:
         same("x-postern-audit-id", record.get("id"), call.seen.audit_id)
         same("record.response.status", call.seen.status, (record.get("response") or {}).get("status"))
@@ -77,27 +81,40 @@ def against_head(call, record, head, digest):
     """What of the head that upstream received is not as the product promises."""
     wanted = {
         "x-postern-subject": call.subject, "x-postern-audit-id": record.get("id"), "authorization": None,
+        "dpop": None, "x-postern-peer": call.peer,
         "x-postern-model": record.get("model"), "x-postern-rule": record.get("rule"), "x_postern_tenant": None,
     }
-    faults = [f"upstream header {name}: expected {value}, seen {head.get(name)}" for name, value in wanted.items() if head.get(name) != value]
+    faults = [f"upstream header {name}: expected {value}, seen {_shown(name, head.get(name))}"
+              for name, value in wanted.items() if head.get(name) != value]
     if head.get("x-postern-request-digest") not in (None, digest):
         faults.append("upstream header x-postern-request-digest is not the digest of the body")
     return faults
 
 
-def secrets_of(issuer):
-    """What must stand nowhere: every token (whole, and its signature alone) and every prompt."""
-    for token in sorted(set(issuer.minted)):
-        yield "a token", token
-        if len(signature := token.rsplit(".", 1)[-1]) > 16:
-            yield "a token's signature", signature
-    yield "a false key", "sk-1234567890abcdef"
-    yield "a prompt", "-confidential"
+def _shown(name, value):
+    """A header's value, unless it is a secret."""
+    return "one" if value and name in ("authorization", "dpop") else value
 
 
-def leaks(issuer, places):
-    """Secrets in the texts of `places` (name -> text), as sentences; the secret itself is not repeated."""
-    return [f"{what} stands in {name}" for name, text in places.items() for what, secret in secrets_of(issuer) if secret in text]
+class Secrets:
+    """What must stand nowhere, kept by whoever makes it: tokens, keys, proofs, cookies. A prompt is one always."""
+
+    def __init__(self):
+        self._known = {"-confidential": "a prompt", "sk-1234567890abcdef": "a false key"}
+
+    def keep(self, what, text):
+        """Keeps the text (and the signature of a token, alone) under the name `what`, and gives it back."""
+        self._known[text] = what
+        if text.count(".") == 2 and len(signature := text.rsplit(".", 1)[-1]) > 16:
+            self._known[signature] = f"the signature of {what}"
+        return text
+
+    def leaks(self, places):
+        """Secrets in the texts of `places` (name -> text), as sentences; the secret itself is not repeated."""
+        return [f"{what} stands in {name}" for name, text in places.items() for secret, what in self._known.items() if secret in text]
+
+    def __len__(self):
+        return len(self._known)
 
 
 def same_records(audit, logged):
@@ -111,8 +128,9 @@ def prompts_received(lines):
 
 
 def public_places(folder: Path, calls):
-    """Everything that a caller or an operator can read: logs, records, refusals."""
-    places = {name: (folder / name).read_text(errors="replace") for name in ("audit.jsonl", "access.jsonl", "envoy.log")}
+    """Everything that a caller or an operator can read: policy, configuration, logs, records, refusals."""
+    files = [folder / name for name in ("audit.jsonl", "access.jsonl", "policy.yaml", "policy.json", "envoy.yaml")]
+    places = {path.name: path.read_text(errors="replace") for path in [*files, *folder.glob("*.log")]}
     for number, call in enumerate(calls, 1):
         if call.expect[2]:
             places[f"the refusal of call {number}"] = call.seen.answer + call.seen.www_authenticate

@@ -40,16 +40,33 @@ def router():
     return {"name": "envoy.filters.http.router", "typed_config": {"@type": HTTP + "router.v3.Router"}}
 
 
-def tls(certificate, key):
-    """The listener's side of TLS, HTTP/2 and HTTP/1.1."""
+def tls(certificate, key, *, workloads=None):
+    """The listener's side of TLS, HTTP/2 and HTTP/1.1. `workloads`: the authority that signs clients' certificates.
+
+    WHY a client with a bad certificate, or without one, is let in: the filter refuses it then, with an answer and a record.
+    WHY no session is resumed: a resumed one can carry a certificate that was never validated.
+    """
     files = {"certificate_chain": {"filename": str(certificate)}, "private_key": {"filename": str(key)}}
-    return {
-        "name": "envoy.transport_sockets.tls",
-        "typed_config": {
-            "@type": TYPES + "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-            "common_tls_context": {"alpn_protocols": ["h2", "http/1.1"], "tls_certificates": [files]},
-        },
+    context = {
+        "@type": TYPES + "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        "common_tls_context": {"alpn_protocols": ["h2", "http/1.1"], "tls_certificates": [files]},
     }
+    if workloads:
+        context["common_tls_context"]["validation_context"] = {
+            "trusted_ca": {"filename": str(workloads)}, "trust_chain_verification": "ACCEPT_UNTRUSTED"}
+        context["disable_stateless_session_resumption"] = context["disable_stateful_session_resumption"] = True
+    return {"name": "envoy.transport_sockets.tls", "typed_config": context}
+
+
+def tls_to(host, authority):
+    """The cluster's side of TLS: only the server that `authority` certifies as `host` is spoken to."""
+    name = {"san_type": "DNS", "matcher": {"exact": host}}
+    context = {
+        "@type": TYPES + "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext", "sni": host,
+        "common_tls_context": {"validation_context": {
+            "trusted_ca": {"filename": str(authority)}, "match_typed_subject_alt_names": [name]}},
+    }
+    return {"name": "envoy.transport_sockets.tls", "typed_config": context}
 
 
 def file_log(path, *, text=None, fields=None):
@@ -63,36 +80,44 @@ def _address(port):
     return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
 
 
-def configuration(filters, upstream_port, *, transport=None, access_logs=()):
-    """A whole Envoy configuration: one loopback listener with these filters, everything routed to one HTTP/1.1 upstream."""
+def cluster(name, port, *, transport=None):
+    """A cluster with one endpoint, on loopback."""
+    said = {
+        "name": name, "type": "STATIC", "connect_timeout": "5s",
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _address(port)}}]}]},
+    }
+    return {**said, "transport_socket": transport} if transport else said
+
+
+def listener(name, filters, *, transport=None, access_logs=(), mounts=()):
+    """A loopback listener with these filters that routes all to the cluster `upstream`; `mounts` are prefixes that it takes off."""
+    to_upstream = {"cluster": "upstream", "timeout": "60s"}
+    routes = [{"match": {"prefix": f"{mount}/"}, "route": {**to_upstream, "prefix_rewrite": "/"}} for mount in mounts]
     manager = {
         "@type": TYPES + "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": "ingress", "codec_type": "AUTO",
+        "stat_prefix": name, "codec_type": "AUTO",
         "access_log": list(access_logs), "http_filters": list(filters),
         "route_config": {"name": "all", "virtual_hosts": [{
-            "name": "all", "domains": ["*"],
-            "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "upstream", "timeout": "60s"}}],
+            "name": "all", "domains": ["*"], "routes": [*routes, {"match": {"prefix": "/"}, "route": to_upstream}],
         }]},
     }
     chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
     if transport:
         chain["transport_socket"] = transport
-    cluster = {
-        "name": "upstream", "type": "STATIC", "connect_timeout": "5s",
-        "load_assignment": {"cluster_name": "upstream", "endpoints": [{"lb_endpoints": [
-            {"endpoint": {"address": _address(upstream_port)}}]}]},
-    }
+    return {"name": name, "address": _address(0), "filter_chains": [chain]}
+
+
+def configuration(filters, upstream_port, *, transport=None, access_logs=(), mounts=(), listeners=(), clusters=()):
+    """A whole Envoy configuration: the listener `ingress` in front of one HTTP/1.1 upstream, and what else there is to be."""
+    ingress = listener("ingress", filters, transport=transport, access_logs=access_logs, mounts=mounts)
     return {
         "admin": {"address": _address(0)},
-        "static_resources": {
-            "listeners": [{"name": "ingress", "address": _address(0), "filter_chains": [chain]}],
-            "clusters": [cluster],
-        },
+        "static_resources": {"listeners": [ingress, *listeners], "clusters": [cluster("upstream", upstream_port), *clusters]},
     }
 
 
 class Gateway:
-    """A running Envoy. `port` is where it listens, `pid` its process."""
+    """A running Envoy. `ports` has the port of each listener by its name, `port` is that of `ingress`, `pid` its process."""
 
     def __init__(self, children, folder, config, *, name="envoy", concurrency=2):
         config_path, self.log = folder / f"{name}.yaml", folder / f"{name}.log"
@@ -110,7 +135,8 @@ class Gateway:
         self._child.wait_for("being ready", self._ready)
         address_path.unlink()
         statuses = json.loads(self.admin("/listeners?format=json"))["listener_statuses"]
-        self.port = next(s["local_address"]["socket_address"]["port_value"] for s in statuses if s["name"] == "ingress")
+        self.ports = {s["name"]: s["local_address"]["socket_address"]["port_value"] for s in statuses}
+        self.port = self.ports["ingress"]
 
     def admin(self, path, timeout=5):
         """The text that the admin interface answers."""
@@ -120,6 +146,11 @@ class Gateway:
     def version(self):
         """Envoy's own version, such as `1.40.0`."""
         return json.loads(self.admin("/server_info"))["version"].split("/")[1]
+
+    def counters(self):
+        """What the module counts of itself, by name without its prefix."""
+        lines = self.admin("/stats?filter=wasmcustom.postern").splitlines()
+        return {name.split("postern.", 1)[1]: int(value) for name, value in (line.split(": ") for line in lines)}
 
     def healthy(self):
         """Empty when Envoy runs and no VM of it has died; else what is wrong."""
