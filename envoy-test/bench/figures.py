@@ -44,39 +44,77 @@ def percentile(turns, part):
     return None
 
 
-def row(contender, workload, turns, bare, about):
-    """The report's object for one contender under one workload; `turns` and `bare` are lists by group."""
-    seconds = sum(t.seconds for t in turns)
-    return {
+def row(contender, workload, turns, about):
+    """The report's object for one contender under one workload; `turns` are lists by group, by the contenders' names."""
+    own, bare = turns[contender.name], turns["bare"]
+    seconds = sum(t.seconds for t in own)
+    found = {
         "contender": contender.name, "workload": workload, "checks": contender.checks,
-        "requests": sum(t.requests for t in turns), "errors": sum(t.errors for t in turns), "turns": len(turns),
-        "requests_per_second": round(sum(t.requests for t in turns) / seconds, 1),
-        "cpu_us_per_request": spread([t.cpu_per_request for t in turns]),
-        "ratio_to_bare": spread([t.cpu_per_request / b.cpu_per_request for t, b in zip(turns, bare, strict=True)]),
-        "cpu_us_above_bare": spread([t.cpu_per_request - b.cpu_per_request for t, b in zip(turns, bare, strict=True)]),
-        "latency_us": {"p50": percentile(turns, 0.5), "p99": percentile(turns, 0.99)},
-        **about,
+        "requests": sum(t.requests for t in own), "errors": sum(t.errors for t in own), "turns": len(own),
+        "requests_per_second": round(sum(t.requests for t in own) / seconds, 1),
+        "cpu_us_per_request": spread([t.cpu_per_request for t in own]),
+        "ratio_to_bare": spread(ratios(own, bare)),
+        "cpu_us_above_bare": spread(above(own, bare)),
+        "latency_us": {"p50": percentile(own, 0.5), "p99": percentile(own, 0.99)},
     }
+    if contender.unverified:
+        found["unverified"] = contender.unverified
+        found["cpu_us_above_unverified"] = spread(above(own, turns[contender.unverified]))
+    if "jwt_authn" in turns and contender.name != "jwt_authn":
+        found["ratio_to_jwt_authn"] = spread(ratios(own, turns["jwt_authn"]))
+    return {**found, **about}
+
+
+def ratios(turns, others):
+    return [t.cpu_per_request / o.cpu_per_request for t, o in zip(turns, others, strict=True)]
+
+
+def above(turns, others):
+    return [t.cpu_per_request - o.cpu_per_request for t, o in zip(turns, others, strict=True)]
 
 
 def markdown(rows, notes):
-    """report.md: the figures as a table and what they mean."""
-    out = ["# CPU and latency per request", "", *notes, ""]
+    """report.md: the figures as tables and what they mean."""
+    out = ["# CPU and latency per request", "", *notes, "", *verification(rows)]
     for workload in dict.fromkeys(r["workload"] for r in rows):
         out += [f"## {workload}", "",
                 "| contender | CPU µs/request: median (q1–q3) | ratio to bare: median (q1–q3; min–max) | above bare, µs | p50 / p99 ms | requests/s | requests | errors |",
                 "|---|---|---|---|---|---|---|---|"]
         for r in (r for r in rows if r["workload"] == workload):
-            cpu, ratio, above, late = r["cpu_us_per_request"], r["ratio_to_bare"], r["cpu_us_above_bare"], r["latency_us"]
+            cpu, ratio, over, late = r["cpu_us_per_request"], r["ratio_to_bare"], r["cpu_us_above_bare"], r["latency_us"]
             out.append(
                 f'| `{r["contender"]}` | {cpu["median"]:.1f} ({cpu["q1"]:.1f}–{cpu["q3"]:.1f}) '
                 f'| {ratio["median"]:.2f} ({ratio["q1"]:.2f}–{ratio["q3"]:.2f}; {ratio["min"]:.2f}–{ratio["max"]:.2f}) '
-                f'| {above["median"]:.1f} | {late["p50"] / 1000:.2f} / {late["p99"] / 1000:.2f} '
+                f'| {over["median"]:.1f} | {late["p50"] / 1000:.2f} / {late["p99"] / 1000:.2f} '
                 f'| {r["requests_per_second"]:.0f} | {r["requests"]} | {r["errors"]} |')
         out += ["", f"![CPU per request, {workload}]({workload}.svg)", ""]
     out += ["What each contender checks:", ""]
-    out += [f"- `{name}`: {checks}" for name, checks in dict.fromkeys((r["contender"], r["checks"]) for r in rows)]
+    checks = dict.fromkeys((r["contender"], r["workload"].split("-")[0], r["checks"]) for r in rows)
+    out += [f"- `{name}` ({kind}): {text}" for name, kind, text in checks]
     return "\n".join(out) + "\n"
+
+
+def verification(rows):
+    """The summary of what verifying a token costs beside Envoy's own check; empty when it was not measured."""
+    found = {(r["workload"], r["contender"]): r for r in rows if "unverified" in r}
+    if not found:
+        return []
+    out = ["## Cost of a verified request", "",
+           "GET without a body. `whole request` compares the CPU of the whole Envoy per request. `verifying` is what is above the same",
+           "filter where it verifies no token (`…_open`): for `postern` that holds the rules and the caller's headers too, which `jwt_authn` has not.", "",
+           "| workload | whole request: postern / jwt_authn, median (q1–q3) | above bare, µs: postern · jwt_authn | verifying, µs (q1–q3): postern · jwt_authn |",
+           "|---|---|---|---|"]
+
+    def span(values, digits):
+        return f'{values["median"]:.{digits}f} ({values["q1"]:.{digits}f}–{values["q3"]:.{digits}f})'
+
+    for workload in dict.fromkeys(workload for workload, _ in found):
+        ours, theirs = found[workload, "postern"], found[workload, "jwt_authn"]
+        out.append(
+            f'| {workload} | {span(ours["ratio_to_jwt_authn"], 2)} '
+            f'| {ours["cpu_us_above_bare"]["median"]:.1f} · {theirs["cpu_us_above_bare"]["median"]:.1f} '
+            f'| {span(ours["cpu_us_above_unverified"], 1)} · {span(theirs["cpu_us_above_unverified"], 1)} |')
+    return [*out, ""]
 
 
 def picture(rows, workload):

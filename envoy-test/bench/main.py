@@ -1,10 +1,12 @@
 """The bench: what a request costs in whole-process CPU, beside a bare Envoy and beside Envoy's own filters.
 
-    main.py [--turns 12] [--seconds 2] [--module target/postern.wasm]
+    main.py [--turns 12] [--seconds 1] [--only verify-RS256] [--module target/postern.wasm]
 
 Every contender is a real Envoy of its own with one worker, all in front of one real upstream process. They take short turns
-in random order; a ratio compares two turns of the same group. Bodies have 1 KiB, every request carries a valid RS256 token.
-Writes target/bench/report.json, report.md and one SVG for each workload. It judges no time; it fails when a request fails.
+in random order; a ratio compares two turns of the same group. What is sent stands in workloads.py: chat with a body of 1 KiB,
+and GET without a body for what verifying a token costs, by algorithm, fresh and cached.
+Writes target/bench/report.json, report.md and one SVG for each workload. It judges no time; it fails when a request fails,
+when a bad token passes, and when a cache held what it must not, or did not hold what it should.
 """
 
 import argparse
@@ -13,12 +15,11 @@ import json
 import os
 import platform
 import random
+import socket
 import struct
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,13 +30,17 @@ sys.path.insert(0, str(HERE.parent / "demo"))  # the gateway, the issuer and the
 import figures  # noqa: E402
 import gateway  # noqa: E402
 from children import Children, Failed, end_after, end_on_signal  # noqa: E402
-from contenders import CONTENDERS  # noqa: E402
-from issuer import Issuer  # noqa: E402
+from contenders import GATEWAYS  # noqa: E402
+from workloads import ROUNDS, BenchIssuer  # noqa: E402
 
-TICK_US = 1_000_000 / os.sysconf("SC_CLK_TCK")
 CONNECTIONS = 16
-# Workload: how many callers, each with a token of its own, take part in it.
-WORKLOADS = {"chat-1k-one-caller": 1, "chat-1k-1000-callers": 1000}
+# Where the caches count, by gateway: hits, misses.
+CACHES = {
+    "jwt_authn-with-cache": ("http.ingress.jwt_authn.jwt_cache_hit", "http.ingress.jwt_authn.jwt_cache_miss"),
+    "postern": ("wasmcustom.postern.token_cache_hits", "wasmcustom.postern.token_cache_misses"),
+}
+# The module tells its counts at its ticks, four times in a second.
+TOLD_WITHIN = 0.3
 
 
 @dataclass
@@ -44,7 +49,7 @@ class Run:
 
     folder: Path
     module: Path
-    issuer: Issuer
+    issuer: BenchIssuer
     policy: dict
 
 
@@ -58,83 +63,102 @@ def load_program():
     return target / "release" / "postern-bench-load"
 
 
-def chat_body():
-    """A chat request of exactly 1 KiB, its model after the messages as the official client sends it."""
-    body = {"messages": [{"role": "user", "content": ""}], "model": "gpt-4o"}
-    body["messages"][0]["content"] = "a" * (1024 - len(json.dumps(body)))
-    return json.dumps(body).encode()
-
-
-def requests(run, callers):
-    """Whole HTTP/1.1 requests, one for each caller."""
-    body = chat_body()
-    for number in range(callers):
-        token = run.issuer.token(sub=f"caller-{number}", seconds=3600)
-        head = (f"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n"
-                f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n")
-        yield head.encode() + body
-
-
 def cpu_us(pid):
-    """User and system time that the whole process has used so far, in microseconds (its resolution is one tick)."""
-    after_name = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(after_name[11]) + int(after_name[12])) * TICK_US
+    """User and system time that the whole process has used so far, in microseconds, by its CPU clock (clock_getcpuclockid(3))."""
+    return time.clock_gettime_ns((~pid << 3) | 2) / 1000
 
 
-def loaded(program, envoy, file, seconds):
-    """One turn: load for so many seconds, and what Envoy used for it."""
-    before, began = cpu_us(envoy.pid), time.monotonic()
-    done = subprocess.run([program, "load", str(envoy.port), str(CONNECTIONS), str(seconds), file],
-                          capture_output=True, text=True, timeout=seconds + 30)
-    took, used = time.monotonic() - began, cpu_us(envoy.pid) - before
-    if done.returncode:
-        raise Failed(f"the load failed: {done.stderr.strip()}")
-    told = json.loads(done.stdout)
-    if not told["requests"]:
-        raise Failed("a turn without a single request")
-    return figures.Turn(told["requests"], told["errors"], used, took, told["micros"])
+class Lane:
+    """One load of a round on its Envoy, and its turns so far."""
 
+    def __init__(self, program, envoy, load, file):
+        self.load, self.turns = load, []
+        self._program, self._envoy, self._file, self._next = program, envoy, file, 0
+        file.write_bytes(b"".join(struct.pack(">I", len(r)) + r for r in load.requests))
 
-def refuses_without_token(envoy):
-    """Whether a chat request without a token is refused: a contender that lets it pass would not do its work."""
-    request = urllib.request.Request(f"http://127.0.0.1:{envoy.port}/v1/chat/completions", data=chat_body(),
-                                     headers={"content-type": "application/json", "host": "localhost"})
-    try:
-        with urllib.request.urlopen(request, timeout=10) as response:
-            return response.status == 401
-    except urllib.error.HTTPError as error:
-        return error.code == 401
+    def does_its_work(self):
+        """Fails unless a good request passes and a bad one is refused, if the contender is one that refuses."""
+        for request, status in ((self.load.requests[-1], 200), (self.load.bad, 401 if self.load.contender.refuses else 200)):
+            if (got := self._status(request)) != status:
+                raise Failed(f"{self.load.contender.name}: answered {got} where {status} is right, to "
+                             f"{request.split(b' HTTP', 1)[0].decode()}")
+
+    def turn(self, seconds):
+        """Load for so many seconds, and what Envoy used for it. It goes on where the last turn ended."""
+        before, began = cpu_us(self._envoy.pid), time.monotonic()
+        done = subprocess.run([self._program, "load", str(self._envoy.port), str(CONNECTIONS), str(seconds), self._file, str(self._next)],
+                              capture_output=True, text=True, timeout=seconds + 30)
+        took, used = time.monotonic() - began, cpu_us(self._envoy.pid) - before
+        if done.returncode:
+            raise Failed(f"the load failed: {done.stderr.strip()}")
+        told = json.loads(done.stdout)
+        if not told["requests"]:
+            raise Failed("a turn without a single request")
+        self._next = (self._next + told["requests"]) % len(self.load.requests)
+        return figures.Turn(told["requests"], told["errors"], used, took, told["micros"])
+
+    def checked_turn(self, seconds):
+        """A turn whose cache hits are as the load says."""
+        if self.load.hits is None:
+            return self.turn(seconds)
+        before = self._counted()
+        turn = self.turn(seconds)
+        hits, misses = (now - then for now, then in zip(self._counted(), before, strict=True))
+        # A cached token may have been forgotten since the last turn, and each connection is early once.
+        if abs(hits + misses - turn.requests) > CONNECTIONS or abs(hits - self.load.hits * turn.requests) > CONNECTIONS:
+            raise Failed(f"{self.load.contender.name}: {hits} hits and {misses} misses of its cache in {turn.requests} requests")
+        return turn
+
+    def close(self):
+        self._file.unlink()  # it holds tokens
+
+    def _counted(self):
+        time.sleep(TOLD_WITHIN)
+        stats = json.loads(self._envoy.admin("/stats?format=json&filter=cache"))["stats"]
+        counts = {stat["name"]: stat["value"] for stat in stats if "name" in stat}
+        return [counts.get(name, 0) for name in CACHES[self.load.gateway]]
+
+    def _status(self, request):
+        with socket.create_connection(("127.0.0.1", self._envoy.port), timeout=10) as connection:
+            connection.sendall(request)
+            return int(connection.recv(65536).split(b" ", 2)[1])
 
 
 def measured(run, program, children, options):
-    """The turns of every workload: workload -> contender's name -> turns by group. And Envoy's version."""
+    """What was measured: workload -> its rows' lanes, each with its turns by group. And Envoy's version."""
     upstream = children.start("upstream", [program, "upstream"], first_line=True, keep_stdin=True)
     port = int(upstream.first_line())
     envoys = {}
-    for contender in CONTENDERS:
-        config = gateway.configuration([*contender.filters(run), gateway.router()], port)
-        envoys[contender.name] = gateway.Gateway(children, run.folder, config, name=contender.name, concurrency=1)
-        if refuses_without_token(envoys[contender.name]) != contender.refuses:
-            raise Failed(f"{contender.name}: a request without a token was {'passed' if contender.refuses else 'refused'}")
+    for name, filters in GATEWAYS.items():
+        config = gateway.configuration([*filters(run), gateway.router()], port)
+        envoys[name] = gateway.Gateway(children, run.folder, config, name=name, concurrency=1)
     version = envoys["bare"].version()
-    turns = {}
-    for workload, callers in WORKLOADS.items():
-        file = run.folder / f"{workload}.requests"
-        file.write_bytes(b"".join(struct.pack(">I", len(r)) + r for r in requests(run, callers)))
-        turns[workload] = {name: [] for name in envoys}
-        for name, envoy in envoys.items():
-            loaded(program, envoy, file, 1)  # warm: connections, caches, compiled code
+    tables = {}
+    for name, make in ROUNDS.items():
+        if not name.startswith(options.only):
+            continue
+        this = make(run.issuer)
+        lanes = {key: Lane(program, envoys[load.gateway], load, run.folder / f"{name}-{key}.requests")
+                 for key, load in this.loads.items()}
+        for lane in lanes.values():
+            lane.does_its_work()
+            lane.turn(1)  # warm: connections, caches, compiled code
         for group in range(options.turns):
-            for name in random.sample(list(envoys), len(envoys)):
-                turns[workload][name].append(loaded(program, envoys[name], file, options.seconds))
-            print(f"{workload}: group {group + 1} of {options.turns}", flush=True)
-        file.unlink()  # it holds tokens
-    for name, envoy in envoys.items():
-        if wrong := envoy.healthy():
-            raise Failed(f"{name}: {wrong}")
+            for lane in random.sample(list(lanes.values()), len(lanes)):
+                lane.turns.append(lane.checked_turn(options.seconds))
+            print(f"{name}: group {group + 1} of {options.turns}", flush=True)
+        for lane in lanes.values():
+            lane.close()
+        for workload, keys in this.tables.items():
+            tables[workload] = {lanes[key].load.contender.name: lanes[key] for key in keys}
+        for gateway_name, envoy in envoys.items():
+            if wrong := envoy.healthy():
+                raise Failed(f"{gateway_name}: {wrong}")
+            os.truncate(envoy.log, 0)  # a record for each request: hundreds of megabytes
+    for envoy in envoys.values():
         envoy.stop(children)
-        envoy.log.unlink()  # a record for each request: hundreds of megabytes
-    return turns, version
+        envoy.log.unlink()
+    return tables, version
 
 
 def machine():
@@ -149,25 +173,25 @@ def bench(options):
     for old in folder.iterdir():
         old.unlink()
     code = gateway.read_module(options.module)
-    issuer = Issuer()
+    issuer = BenchIssuer()
     run = Run(folder, options.module, issuer, issuer.policy())
     with Children() as children:
-        turns, version = measured(run, load_program(), children, options)
+        tables, version = measured(run, load_program(), children, options)
     about = {"envoy": version, "module_sha256": hashlib.sha256(code).hexdigest(), "module_bytes": len(code),
              "connections": CONNECTIONS, "turn_seconds": options.seconds, "machine": machine()}
-    rows = [figures.row(contender, workload, by_name[contender.name], by_name["bare"], about)
-            for workload, by_name in turns.items() for contender in CONTENDERS]
+    rows = [figures.row(lane.load.contender, workload, {name: other.turns for name, other in lanes.items()}, about)
+            for workload, lanes in tables.items() for lane in lanes.values()]
     notes = [f'Envoy {version}, one worker each; module {about["module_bytes"]} bytes, sha256 {about["module_sha256"][:16]}…; '
              f'{CONNECTIONS} connections, closed loop; {options.turns} turns of {options.seconds:g} s each, interleaved in random order.',
              f'{about["machine"]["cpu"]}, {about["machine"]["cores"]} cores, load average at the end {about["machine"]["load_average"]:.1f}. '
              "CPU is user + system time of the whole Envoy process; latency is under full load. No figure here passes or fails anything."]
     (folder / "report.json").write_text(json.dumps(rows, indent=1) + "\n")
     (folder / "report.md").write_text(figures.markdown(rows, notes))
-    for workload in turns:
+    for workload in tables:
         (folder / f"{workload}.svg").write_text(figures.picture(rows, workload))
     print((folder / "report.md").read_text())
     print(f"{time.monotonic() - began:.0f} s; target/bench/report.json, report.md and plots", flush=True)
-    errors = sum(r["errors"] for r in rows)
+    errors = sum(turn.errors for turn in {id(t): t for lanes in tables.values() for lane in lanes.values() for t in lane.turns}.values())
     if errors:
         print(f"bench: {errors} requests failed", file=sys.stderr)
     return errors
@@ -175,14 +199,17 @@ def bench(options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--turns", type=int, default=12, help="groups of turns for each workload")
-    parser.add_argument("--seconds", type=float, default=2, help="length of a turn")
+    parser.add_argument("--turns", type=int, default=12, help="groups of turns for each round of loads")
+    parser.add_argument("--seconds", type=float, default=1, help="length of a turn")
+    parser.add_argument("--only", default="", help="only the rounds whose name begins so: " + ", ".join(ROUNDS))
     parser.add_argument("--module", type=Path, default=ROOT / "target" / "postern.wasm", help="the built module")
     options = parser.parse_args()
     if options.turns < 2 or options.seconds <= 0:
         parser.error("at least two turns, each of more than zero seconds")
+    if not any(name.startswith(options.only) for name in ROUNDS):
+        parser.error(f"no round begins with {options.only}")
     end_on_signal()
-    end_after(int(300 + len(WORKLOADS) * len(CONTENDERS) * (options.turns + 1) * (options.seconds + 2)), "the bench")
+    end_after(int(300 + len(ROUNDS) * 8 * (options.turns + 1) * (options.seconds + 2)), "the bench")
     try:
         return 1 if bench(options) else 0
     except (Failed, subprocess.TimeoutExpired) as failure:

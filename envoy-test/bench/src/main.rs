@@ -5,8 +5,9 @@
 //! One thread per connection and blocking reads: nothing to tune, and far cheaper than the gateway between the two.
 //!
 //! `postern-bench-load upstream` prints its port and serves HTTP/1.1 until its standard input ends.
-//! `postern-bench-load load PORT CONNECTIONS SECONDS FILE` sends the requests of FILE (each: 4 bytes of length, big-endian,
-//! then the bytes of a whole request) round and round, and prints one JSON object.
+//! `postern-bench-load load PORT CONNECTIONS SECONDS FILE FIRST` sends the requests of FILE (each: 4 bytes of length,
+//! big-endian, then the bytes of a whole request) round and round from the request FIRST (counted from 0), and prints one
+//! JSON object. All connections together walk one round: no request is sent again before every other one was.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -20,6 +21,7 @@ use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -33,9 +35,11 @@ fn main() -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["upstream"] => upstream(),
-        ["load", port, connections, seconds, file] => load(port, connections, seconds, file),
+        ["load", port, connections, seconds, file, first] => {
+            load(port, connections, seconds, file, first)
+        }
         _ => Err(invalid(
-            "usage: upstream | load PORT CONNECTIONS SECONDS FILE",
+            "usage: upstream | load PORT CONNECTIONS SECONDS FILE FIRST",
         )),
     };
     match done {
@@ -97,7 +101,21 @@ struct Tally {
     micros: BTreeMap<u128, u64>,
 }
 
-fn load(port: &str, connections: &str, seconds: &str, file: &str) -> Result<()> {
+/// The requests of a load, and which of them is the next.
+struct Round {
+    requests: Vec<Vec<u8>>,
+    next: AtomicUsize,
+}
+
+impl Round {
+    fn next(&self) -> Option<&[u8]> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let number = number.checked_rem(self.requests.len())?;
+        self.requests.get(number).map(Vec::as_slice)
+    }
+}
+
+fn load(port: &str, connections: &str, seconds: &str, file: &str, first: &str) -> Result<()> {
     let port: u16 = port.parse().map_err(|_| invalid("PORT is a number"))?;
     let connections: usize = connections
         .parse()
@@ -107,11 +125,14 @@ fn load(port: &str, connections: &str, seconds: &str, file: &str) -> Result<()> 
         .map_err(|_| invalid("SECONDS is a number"))?;
     let until = Instant::now()
         + Duration::try_from_secs_f64(seconds).map_err(|_| invalid("SECONDS is a duration"))?;
-    let requests: Arc<[Vec<u8>]> = split(&std::fs::read(file)?)?.into();
+    let round = Arc::new(Round {
+        requests: split(&std::fs::read(file)?)?,
+        next: AtomicUsize::new(first.parse().map_err(|_| invalid("FIRST is a number"))?),
+    });
     let threads: Vec<_> = (0..connections)
-        .map(|number| {
-            let requests = Arc::clone(&requests);
-            thread::spawn(move || drive(port, &requests, number, until))
+        .map(|_| {
+            let round = Arc::clone(&round);
+            thread::spawn(move || drive(port, &round, until))
         })
         .collect();
     let mut whole = Tally::default();
@@ -158,31 +179,20 @@ fn split(mut bytes: &[u8]) -> Result<Vec<Vec<u8>>> {
 }
 
 /// One connection of the load, until the time is over. A broken connection is one error and its end.
-fn drive(port: u16, requests: &[Vec<u8>], number: usize, until: Instant) -> Tally {
+fn drive(port: u16, round: &Round, until: Instant) -> Tally {
     let mut tally = Tally::default();
-    if exchange(port, requests, number, until, &mut tally).is_err() {
+    if exchange(port, round, until, &mut tally).is_err() {
         tally.errors += 1;
     }
     tally
 }
 
-fn exchange(
-    port: u16,
-    requests: &[Vec<u8>],
-    number: usize,
-    until: Instant,
-    tally: &mut Tally,
-) -> Result<()> {
+fn exchange(port: u16, round: &Round, until: Instant, tally: &mut Tally) -> Result<()> {
     let stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(SILENCE_MAX))?;
     let mut messages = Messages::new(stream);
-    // Each connection starts at another request, so that the connections do not walk in step.
-    for request in requests
-        .iter()
-        .cycle()
-        .skip(number.wrapping_mul(61) % requests.len().max(1))
-    {
+    while let Some(request) = round.next() {
         let sent = Instant::now();
         if sent >= until {
             break;
