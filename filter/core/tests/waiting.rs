@@ -486,3 +486,25 @@ fn a_nonce_is_given_with_the_refusal_and_with_each_answer() {
         "the token is not of this key"
     );
 }
+
+/// The keys come when a part of the body is here that names the model, and then the client stalls: the hold ends in time.
+#[test]
+fn a_permitted_part_that_is_held_back_waits_no_longer_than_any_other() {
+    let host = &mut Gateway::new(policy(HeadHold::Flag, fetched(false)));
+    host.tick(NOW);
+    let bearer = [("authorization", BEARER.as_str())];
+    let books =
+        ordinary(HeadHold::Flag).send(&bearer, &[20], host, |index, stream, books, host| {
+            if index != 1 {
+                return stream;
+            }
+            host.answer(KEYS, 200, &jwks(&[7]), NOW);
+            let stream = books.report(stream, Event::Tick, NOW, host);
+            let Some(Waits::Body(until)) = stream.waits() else {
+                panic!("a part is held: {:?}", stream.waits());
+            };
+            books.report(stream, Event::Tick, until, host)
+        });
+    assert!(!books.head_passed && books.passed.is_empty());
+    assert_eq!(books.records[0].refusal, Some(Code::HoldExpired));
+}

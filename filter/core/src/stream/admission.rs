@@ -101,6 +101,7 @@ impl Story {
                     permit,
                     length: facts.length(),
                     rest: Rest::Body(BodyScan::anything()),
+                    held_until: None,
                 };
                 return self.send_head(sending, end, self.tell_id());
             }
@@ -151,7 +152,10 @@ impl Story {
             return Ok((phase, step));
         }
         let phase = match phase {
-            Phase::Sending(sending) => Phase::Sending(Box::new(self.hold_back(*sending))),
+            Phase::Sending(sending) => {
+                let until = now.saturating_add(policy.hold_timeout);
+                Phase::Sending(Box::new(self.hold_back(*sending, until)))
+            }
             phase => phase,
         };
         let step = match step.flow {
@@ -229,6 +233,7 @@ impl Story {
             permit,
             length,
             rest: Rest::Body(BodyScan::nothing()),
+            held_until: None,
         };
         self.send_head(sending, early.ended, headers)
     }

@@ -114,9 +114,8 @@ impl Stream {
             Phase::Reading(reading) | Phase::ReadingAnswered(reading) => {
                 Some(Waits::Body(reading.deadline))
             }
-            Phase::Start | Phase::Sending(_) | Phase::Metering(_) | Phase::Closed | Phase::Over => {
-                None
-            }
+            Phase::Sending(sending) => sending.held_until.map(Waits::Body),
+            Phase::Start | Phase::Metering(_) | Phase::Closed | Phase::Over => None,
         }
     }
 
@@ -163,6 +162,11 @@ impl Stream {
                 story.told(*identifying, told, now, ground)
             }
             (phase, Event::Told(_)) => story.lost(phase),
+            (Phase::Sending(sending), Event::Tick)
+                if sending.held_until.is_some_and(|until| now >= until) =>
+            {
+                story.refuse(expired())
+            }
             (Phase::Reading(reading), Event::Tick) if now >= reading.deadline => {
                 story.refuse(expired())
             }

@@ -34,6 +34,8 @@ pub(super) struct Sending {
     pub(super) permit: Permit,
     pub(super) length: Option<u64>,
     pub(super) rest: Rest,
+    /// Until when a part that is held back waits for its next one, in milliseconds since 1970; none while nothing is.
+    pub(super) held_until: Option<u64>,
 }
 
 /// What came of reading on.
@@ -150,6 +152,7 @@ impl Story {
                 permit,
                 length,
                 rest: Rest::Body(scan),
+                held_until: None,
             },
             &[],
             end,
@@ -190,6 +193,7 @@ impl Story {
             permit,
             length,
             rest,
+            held_until: _,
         } = sending;
         let rest = match rest {
             Rest::Body(scan) => {
@@ -214,11 +218,12 @@ impl Story {
             permit,
             length,
             rest,
+            held_until: None,
         })
     }
 
     /// Takes back what was noted of a whole body that stays held: it is noted when it passes.
-    pub(super) fn hold_back(&mut self, sending: Sending) -> Sending {
+    pub(super) fn hold_back(&mut self, sending: Sending, until: u64) -> Sending {
         let rest = match sending.rest {
             Rest::Nothing => {
                 let bytes = self.request.bytes;
@@ -230,7 +235,11 @@ impl Story {
             }
             rest @ (Rest::Body(_) | Rest::End(_)) => rest,
         };
-        Sending { rest, ..sending }
+        Sending {
+            rest,
+            held_until: Some(until),
+            ..sending
+        }
     }
 
     fn decide_in_body(
